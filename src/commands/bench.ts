@@ -1,0 +1,51 @@
+import Table from 'cli-table3';
+import { bindShapes } from '../analysis/cost.js';
+import { load } from '../importers/index.js';
+import { type Options, withDefaults } from '../options.js';
+import { readInputShapes } from '../recipe/input-shapes.js';
+import { threadCounts } from '../recipe/judge-artifact.js';
+import { type Latency, measureLatency } from '../validate/latency.js';
+import { interruptSignal, openTerminal } from './terminal.js';
+
+/** Times models in turns, each in a process of its own; ratios are against the first. */
+export async function runBench(files: readonly string[], given: Options): Promise<number> {
+  const options = withDefaults(given);
+  const terminal = openTerminal(options);
+  const models = files.map((file) => ({ file, shapes: shapesFor(file, options.inputShape) }));
+  const results = await measureLatency(models, {
+    threads: threadCounts(options.threads),
+    mode: options.latency === 'none' ? 'quick' : options.latency,
+    seed: options.seed,
+    signal: interruptSignal(),
+    onProgress: ({ threads, done }) => terminal.onProgress(`${threads} threads`, Math.round(done * 100), 100),
+  });
+  terminal.finish();
+  if (options.json) process.stdout.write(`${JSON.stringify(results)}\n`);
+  terminal.result(benchTable(results));
+  return 0;
+}
+
+function shapesFor(file: string, asked: readonly string[] | undefined): Record<string, number[]> {
+  const graph = load(file);
+  const bound = bindShapes(graph, readInputShapes(asked, graph.inputs));
+  return Object.fromEntries(graph.inputs.map((input) => [input, (bound.type(input).shape ?? []).map(Number)]));
+}
+
+function benchTable(results: readonly Latency[]): string {
+  const table = new Table({
+    head: ['model', 'threads', 'median ms', 'min ms', 'p90 ms', 'runs', 'frames/s', 'times the first'],
+    style: { head: [], border: [] },
+  });
+  for (const { file, threads, median, min, p90, runs, speedUp } of results)
+    table.push([
+      file,
+      threads,
+      median.toFixed(2),
+      min.toFixed(2),
+      p90.toFixed(2),
+      runs,
+      (1000 / median).toPrecision(3),
+      speedUp.toPrecision(3),
+    ]);
+  return table.toString();
+}

@@ -1,0 +1,66 @@
+import { compressFile } from '../compress.js';
+import { badOption } from '../errors.js';
+import type { Options } from '../options.js';
+import type { PassReport } from '../passes/run.js';
+import { accuracySentence, resultTable } from '../report/table.js';
+import type { Report } from '../report/types.js';
+import { interruptSignal, openTerminal, type Terminal } from './terminal.js';
+
+/** The main job. Returns the exit code: 2 where a stated limit is not met. */
+export async function runCompress(file: string, options: Options): Promise<number> {
+  checkFormats(options.format);
+  const terminal = openTerminal(options);
+  const report = await compressFile(file, options, { signal: interruptSignal(), onProgress: terminal.onProgress });
+  terminal.finish();
+  printReport(report, options, terminal);
+  const equivalent = report.accuracy?.tost.equivalent === true;
+  return options.failIfNotEquivalent && !equivalent ? 2 : 0;
+}
+
+export function checkFormats(formats: readonly string[] | undefined): void {
+  for (const format of formats?.flatMap((item) => item.split(',')) ?? [])
+    if (format !== 'onnx') throw badOption('--format', `can be onnx, not '${format}'`);
+}
+
+function printReport(report: Report, options: Options, terminal: Terminal): void {
+  for (const guess of report.resolved.guesses as string[]) terminal.say(guess);
+  for (const pass of report.passes) printPass(pass, options.dryRun ? terminal.result : terminal.detail);
+  for (const warning of report.warnings) terminal.say(`warning: ${warning}`);
+  if (options.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+  terminal.result(resultTable(report));
+  if (options.dryRun) return;
+  terminal.result(accuracySentence(report));
+  terminal.result(nextCommand(report, options));
+}
+
+/** One line a layer; what stayed says why. */
+function printPass({ name, changes, seconds }: PassReport, print: (text: string) => void): void {
+  print(`${name} (${seconds.toFixed(2)} s)`);
+  for (const { layer, action, reason, before, after, ...rest } of changes) {
+    const widths = before === undefined ? '' : before === after ? ` ${before}` : ` ${before} -> ${after}`;
+    const details = Object.entries(rest).flatMap(([key, value]) =>
+      value === undefined ? [] : [`${key} ${formatDetail(value)}`],
+    );
+    print(
+      `  ${layer}: ${action}${widths}${details.length ? ` (${details.join(', ')})` : ''}${reason ? `: ${reason}` : ''}`,
+    );
+  }
+}
+
+function formatDetail(value: unknown): string {
+  return typeof value === 'number' && !Number.isInteger(value) ? value.toPrecision(3) : String(value);
+}
+
+/** The exact command that is worth running next. */
+function nextCommand(report: Report, options: Options): string {
+  const [artifact] = report.artifacts;
+  const quote = (text: string) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  if (!artifact.accuracy)
+    return `To measure what it cost: unet-compress validate ${quote(report.original.file)} ${quote(artifact.file)} --data <folder with images/ and masks/>`;
+  if (artifact.accuracy.tost.equivalent)
+    return `To see where the parameters are: unet-compress inspect ${quote(artifact.file)}`;
+  const keep = Math.min(1, 2 * (options.thin ?? 0.5));
+  const data = options.data ? ` --data ${quote(options.data)}` : '';
+  const test = options.testData ? ` --test-data ${quote(options.testData)}` : '';
+  return `To win accuracy back, keep more: unet-compress --thin ${keep}${data}${test} ${quote(report.original.file)}`;
+}

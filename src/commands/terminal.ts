@@ -1,0 +1,85 @@
+import cliProgress from 'cli-progress';
+
+/** Where a command's words go: results on stdout, all else on stderr. */
+export interface Terminal {
+  /** A result; with --json only the object is one. */
+  result(text: string): void;
+  /** Something worth knowing that is no result; silent with --quiet. */
+  say(text: string): void;
+  /** Only with --verbose. */
+  detail(text: string): void;
+  /** A long step: a bar with rate and time left on a terminal, a line a task elsewhere. */
+  readonly onProgress: (task: string, done: number, total: number) => void;
+  /** Removes the bar; call before the result. */
+  finish(): void;
+}
+
+export interface TerminalOptions {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+}
+
+export function openTerminal({ json, quiet, verbose }: TerminalOptions): Terminal {
+  const error = (text: string) => process.stderr.write(`${text}\n`);
+  const progress = quiet ? silent : process.stderr.isTTY ? barProgress() : lineProgress(error);
+  return {
+    result: (text) => (json ? error(text) : process.stdout.write(`${text}\n`)),
+    say: (text) => quiet || error(text),
+    detail: (text) => verbose && error(text),
+    onProgress: progress.update,
+    finish: progress.finish,
+  };
+}
+
+interface ProgressView {
+  readonly update: Terminal['onProgress'];
+  readonly finish: () => void;
+}
+
+const silent: ProgressView = { update: () => {}, finish: () => {} };
+
+function barProgress(): ProgressView {
+  let bar: cliProgress.SingleBar | undefined;
+  let task = '';
+  const finish = () => {
+    bar?.stop();
+    bar = undefined;
+  };
+  return {
+    finish,
+    update(name, done, total) {
+      if (!bar || name !== task) {
+        finish();
+        task = name;
+        const format = `${name} {bar} {value}/{total} | {eta_formatted} left`;
+        bar = new cliProgress.SingleBar(
+          { format, stream: process.stderr, clearOnComplete: true },
+          cliProgress.Presets.shades_grey,
+        );
+        bar.start(total, done);
+      }
+      bar.update(done);
+    },
+  };
+}
+
+/** Where nothing can be redrawn: one line when a task starts. */
+function lineProgress(print: (text: string) => void): ProgressView {
+  let task = '';
+  return {
+    finish: () => {},
+    update(name, _, total) {
+      if (name === task) return;
+      task = name;
+      print(total === 100 ? `${name} …` : `${name}: ${total} …`);
+    },
+  };
+}
+
+/** Aborts on the first Ctrl-C, so that files are left whole; the second ends the process at once. */
+export function interruptSignal(): AbortSignal {
+  const controller = new AbortController();
+  process.once('SIGINT', () => controller.abort());
+  return controller.signal;
+}

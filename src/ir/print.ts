@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import type { AttributeValue, Graph, Node } from './graph.js';
+import { Tensor } from './tensor.js';
+import type { ValueType } from './types.js';
+
+/** Constants of up to this many elements are printed in full; larger ones as a digest of their bytes. */
+const PRINTED_IN_FULL = 8;
+
+/**
+ * The text form of a graph, for golden tests and `--dump`:
+ *
+ *     graph tiny(%x: f32[n,1,h,w]) {
+ *       %w = const f32[4,1,3,3] sha256:0b5e…
+ *       %c = Conv(%x, %w) {pads=[1,1,1,1]} : f32[n,4,h,w]
+ *       return %c
+ *     }
+ */
+export function printGraph(graph: Graph): string {
+  const inputs = graph.inputs.map((name) => `${value(name)}: ${printType(graph.type(name))}`);
+  const lines = [`graph ${identifier(graph.name)}(${inputs.join(', ')}) {`];
+  for (const [name, tensor] of graph.constants) lines.push(`  ${value(name)} = const ${printTensor(tensor)}`);
+  for (const node of graph.nodes) lines.push(`  ${printNode(graph, node)}`);
+  lines.push(`  return ${graph.outputs.map(value).join(', ')}`, '}');
+  return `${lines.join('\n')}\n`;
+}
+
+function printNode(graph: Graph, node: Node): string {
+  const op = node.origin && node.op === 'Opaque' ? `Opaque.${node.origin.op}` : node.op;
+  const attributes = Object.entries(node.attributes)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, held]) => `${name}=${printAttribute(held)}`);
+  const types = node.outputs.map((output) => (output === '' ? '_' : printType(graph.type(output))));
+  return [
+    `${node.outputs.map(value).join(', ')} =`,
+    `${op}(${node.inputs.map(value).join(', ')})`,
+    ...(attributes.length ? [`{${attributes.join(', ')}}`] : []),
+    `: ${types.join(', ')}`,
+  ].join(' ');
+}
+
+function printAttribute(held: AttributeValue): string {
+  if (held instanceof Tensor) return printTensor(held);
+  return JSON.stringify(held);
+}
+
+function printTensor(tensor: Tensor): string {
+  const type = printType({ dtype: tensor.dtype, shape: tensor.shape });
+  if (tensor.size <= PRINTED_IN_FULL && tensor.dtype !== 'string')
+    return `${type} {${Array.from(tensor.toNumbers() as ArrayLike<number>, printNumber).join(', ')}}`;
+  const hash = createHash('sha256');
+  for (const chunk of tensor.chunks()) hash.update(chunk);
+  return `${type} sha256:${hash.digest('hex').slice(0, 16)}`;
+}
+
+function printNumber(number: number): string {
+  return Object.is(number, -0) ? '-0' : String(number);
+}
+
+export function printType({ dtype, shape }: ValueType): string {
+  return `${dtype ?? '?'}${shape === null ? '[?]' : `[${shape.map((dim) => (typeof dim === 'number' ? dim : identifier(dim))).join(',')}]`}`;
+}
+
+function value(name: string): string {
+  return name === '' ? '_' : `%${identifier(name)}`;
+}
+
+/** Plain names stand as they are, all others in quotes. */
+function identifier(name: string): string {
+  return /^[A-Za-z_][\w.]*$/.test(name) ? name : JSON.stringify(name);
+}

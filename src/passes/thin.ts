@@ -1,0 +1,148 @@
+import { analyseChannels, type ChannelAnalysis, type ChannelClass } from '../analysis/channels.js';
+import { bindShapes, costOf } from '../analysis/cost.js';
+import { type Layer, layersOf } from '../analysis/layers.js';
+import type { Graph } from '../ir/graph.js';
+import type { Semantics } from '../ir/semantics.js';
+import type { Pass, PassContext } from './pass.js';
+import { applyThinning, KeptCoordinates } from './thinning/apply.js';
+import { scoreUnits } from './thinning/score.js';
+import {
+  flatWidths,
+  nearestWidth,
+  proportionalWidths,
+  type ThinnableClass,
+  type WidthOptions,
+} from './thinning/widths.js';
+
+export interface ThinOptions extends WidthOptions {
+  readonly shape: 'proportional' | 'flat';
+  /** Channels of every spatial class where `shape` is flat; else the width that costs what proportional would. */
+  readonly width?: number;
+  /** Shapes of the inputs for counting multiply–accumulates. */
+  readonly inputShapes?: ReadonlyMap<string, readonly number[]>;
+}
+
+/**
+ * Removes channels that the network can spare.
+ *
+ * Before: convolutions with n channels; after: with max(1, round(keep·n)), in whole coupled groups: a skip connection,
+ * both branches of a residual sum and everything that reads them lose the same channels (algorithms, A.1). Which stay
+ * is chosen by the norm of the folded weights (A.2). Interface, spatial axes and all other attributes stay.
+ */
+export const thin: Pass<ThinOptions> = {
+  name: 'thin',
+  summary: 'removes channels in coupled groups',
+  keeps: 'approximate',
+  run(graph, options, context) {
+    const analysis = analyseChannels(graph);
+    const classes = thinnableClasses(graph, analysis);
+    const widths = chooseWidths(graph, classes, options, context.semantics);
+    noteFixed(graph, analysis, context);
+    for (const [i, thinnable] of classes.entries()) noteClass(thinnable, widths[i], context);
+    const scores = scoreUnits(
+      graph,
+      classes.map(({ channelClass }) => channelClass),
+    );
+    return applyThinning(graph, keptCoordinates(graph, classes, widths, scores), context.semantics);
+  },
+};
+
+/** The free classes that some layer makes; channels that no layer makes (of a constant alone) are left as they are. */
+export function thinnableClasses(graph: Graph, analysis: ChannelAnalysis): ThinnableClass[] {
+  const layers = layersOf(graph);
+  return analysis.classes.flatMap((channelClass) => {
+    const on = (value: string, axis: number) =>
+      channelClass.axes.some((ref) => ref.value === value && ref.axis === axis);
+    const producers = layers.filter(({ channels }) => on(channels.value, channels.axis));
+    if (producers.length === 0) return [];
+    const users = layers.filter(({ weight, inAxis }) => on(weight.name, inAxis));
+    return [
+      {
+        channelClass,
+        producers,
+        channelsPerUnit: coordinatesOn(channelClass, producers[0]).length,
+        isSpatial: [...producers, ...users].some(({ weight }) => weight.tensor.shape.slice(2).some((size) => size > 1)),
+      },
+    ];
+  });
+}
+
+function coordinatesOn(channelClass: ChannelClass, { channels }: Layer): readonly number[] {
+  const position = channelClass.axes.findIndex(({ value, axis }) => value === channels.value && axis === channels.axis);
+  return channelClass.units[0].coordinates[position];
+}
+
+function chooseWidths(
+  graph: Graph,
+  classes: readonly ThinnableClass[],
+  options: ThinOptions,
+  semantics: Semantics,
+): number[] {
+  const proportional = proportionalWidths(classes, options);
+  if (options.shape === 'proportional') return proportional;
+  if (options.width !== undefined) return flatWidths(classes, options.width, options);
+  const bound = bindShapes(graph, options.inputShapes);
+  const macsOf = (widths: readonly number[]) =>
+    costOf(applyThinning(bound, keptCoordinates(bound, classes, widths), semantics)).macs ?? 0;
+  const largest = Math.max(
+    ...classes.map(({ channelClass, channelsPerUnit }) => channelClass.units.length * channelsPerUnit),
+  );
+  const width = nearestWidth(largest, options.round, macsOf(proportional), (candidate) =>
+    macsOf(flatWidths(classes, candidate, options)),
+  );
+  return flatWidths(classes, width, options);
+}
+
+/** The best-scored units of every class; without scores the first ones (enough for counting). */
+function keptCoordinates(
+  graph: Graph,
+  classes: readonly ThinnableClass[],
+  widths: readonly number[],
+  scores?: readonly Float64Array[],
+): KeptCoordinates {
+  const dropped = new Map<string, { axis: ChannelClass['axes'][number]; coordinates: Set<number> }>();
+  for (const [i, { channelClass }] of classes.entries()) {
+    for (const unit of worstUnits(channelClass, widths[i], scores?.[i]))
+      for (const [position, axis] of channelClass.axes.entries()) {
+        const key = `${axis.axis} ${axis.value}`;
+        const entry = dropped.get(key) ?? { axis, coordinates: new Set<number>() };
+        dropped.set(key, entry);
+        for (const coordinate of channelClass.units[unit].coordinates[position]) entry.coordinates.add(coordinate);
+      }
+  }
+  const kept = new KeptCoordinates();
+  for (const { axis, coordinates } of dropped.values()) {
+    const extent = graph.type(axis.value).shape?.[axis.axis] as number;
+    kept.set(
+      axis,
+      Array.from({ length: extent }, (_, c) => c).filter((c) => !coordinates.has(c)),
+    );
+  }
+  return kept;
+}
+
+/** Indices of all units but the `width` best; equal scores keep the earlier unit. */
+function worstUnits(channelClass: ChannelClass, width: number, scores?: Float64Array): number[] {
+  const order = channelClass.units.map((_, i) => i);
+  if (scores) order.sort((a, b) => scores[b] - scores[a] || a - b);
+  return order.slice(width);
+}
+
+function noteClass(
+  { channelClass, producers, channelsPerUnit }: ThinnableClass,
+  width: number,
+  context: PassContext,
+): void {
+  const before = channelClass.units.length * channelsPerUnit;
+  const after = width * channelsPerUnit;
+  for (const { node } of producers)
+    context.note({ layer: node.name, action: after < before ? 'thinned' : 'kept', before, after });
+}
+
+function noteFixed(graph: Graph, analysis: ChannelAnalysis, context: PassContext): void {
+  for (const { node, channels } of layersOf(graph)) {
+    const reason = analysis.whyFixed(channels);
+    const width = graph.type(channels.value).shape?.[channels.axis] ?? '?';
+    if (reason) context.note({ layer: node.name, action: 'kept', before: width, after: width, reason });
+  }
+}

@@ -1,0 +1,56 @@
+import { layersOf } from '../analysis/layers.js';
+import { badOption } from '../errors.js';
+import type { Graph } from '../ir/graph.js';
+import type { FullOptions } from '../options.js';
+import { foldBn } from '../passes/fold-bn.js';
+import { halfWeights } from '../passes/half-weights.js';
+import { type Step, step } from '../passes/run.js';
+import { separable } from '../passes/separable.js';
+import { thin } from '../passes/thin.js';
+import { readLayerChoice } from './layer-choice.js';
+
+/**
+ * The passes that the options ask for, in their order.
+ * @throws CompressError for options that contradict each other, and for a glob that matches no layer
+ */
+export function planSteps(
+  graph: Graph,
+  options: FullOptions,
+  inputShapes: ReadonlyMap<string, readonly number[]>,
+): Step[] {
+  const names = layersOf(graph).map(({ node }) => node.name);
+  const layers = readLayerChoice(names, options.keepLayer, options.exclude);
+  const form = factorizationForm(options);
+  return [
+    ...(isThinned(options)
+      ? [
+          step(thin, {
+            keep: options.thin ?? 1,
+            round: options.round,
+            shape: options.thinShape,
+            width: options.width,
+            layerKeep: layers.keep,
+            inputShapes,
+          }),
+        ]
+      : []),
+    ...(options.foldBn ? [step(foldBn, {})] : []),
+    ...(form ? [step(separable, { ...form, exclude: layers.isExcluded })] : []),
+    ...(options.fp16 ? [step(halfWeights, {})] : []),
+  ];
+}
+
+function isThinned({ thin: keep, width, keepLayer, thinShape }: FullOptions): boolean {
+  if (width !== undefined && thinShape !== 'flat') throw badOption('--width', 'goes with --thin-shape flat');
+  return keep !== undefined || width !== undefined || keepLayer !== undefined;
+}
+
+function factorizationForm({ separable: form, rank, maxError }: FullOptions) {
+  if (typeof rank === 'number' && maxError !== undefined)
+    throw badOption('--max-error', 'chooses the rank itself and cannot go with a number for --rank');
+  if (!form && (rank !== undefined || maxError !== undefined))
+    throw badOption(rank === undefined ? '--max-error' : '--rank', 'goes with --separable');
+  if (!form) return undefined;
+  const automatic = maxError !== undefined || form === 'auto';
+  return { mode: form, rank: rank ?? (automatic ? ('auto' as const) : 1), maxError };
+}

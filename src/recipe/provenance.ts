@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { type ArtifactMetadata, decodeMetadata, encodeMetadata, METADATA_KEY } from '../formats/metadata.js';
+import type { Graph } from '../ir/graph.js';
+import type { FullOptions } from '../options.js';
+import type { PassReport } from '../passes/run.js';
+import { VERSION } from '../version.js';
+
+/** Options that shape the artefact; where things lie and how a run shows itself do not, so the bytes stay the same. */
+const SHAPING = [
+  'thin',
+  'thinShape',
+  'width',
+  'round',
+  'keepLayer',
+  'exclude',
+  'separable',
+  'rank',
+  'maxError',
+  'foldBn',
+  'fp16',
+  'seed',
+] as const;
+
+/** The graph with what its artefact is to say of itself: how to read images and masks, and where it came from. */
+export async function withProvenance(
+  graph: Graph,
+  file: string,
+  passes: readonly PassReport[],
+  options: FullOptions,
+): Promise<Graph> {
+  const own = decodeMetadata(graph.metadata);
+  const metadata: ArtifactMetadata = {
+    preprocess: options.preprocess ?? own.preprocess,
+    output: options.output ?? own.output,
+    labels: options.labels ?? own.labels,
+    provenance: {
+      tool: 'unet-compress',
+      version: VERSION,
+      source: basename(file),
+      sha256: await sha256(file),
+      passes: passes.map(({ name }) => name),
+      options: Object.fromEntries(
+        SHAPING.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+      ),
+    },
+  };
+  return graph.with({ metadata: new Map([...graph.metadata, [METADATA_KEY, encodeMetadata(metadata)]]) });
+}
+
+async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest('hex');
+}

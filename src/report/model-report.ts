@@ -1,0 +1,64 @@
+import type { Cost } from '../analysis/cost.js';
+import type { CandidateAccuracy } from '../validate/accuracy.js';
+import type { Latency } from '../validate/latency.js';
+import type { FileSizes } from './sizes.js';
+import type { ArtifactReport, LatencyMs, ModelReport, Ratios } from './types.js';
+
+/** What is known of one model file; a figure that was not taken comes with the reason in its place. */
+export interface ModelFacts {
+  readonly file: string;
+  readonly cost: Cost;
+  readonly inputShape: Readonly<Record<string, readonly number[]>>;
+  readonly sizes: FileSizes | { readonly missing: string };
+  /** At each thread count, 1 first. */
+  readonly latency: readonly Latency[] | { readonly missing: string };
+}
+
+export function modelReport({ file, cost, inputShape, sizes, latency }: ModelFacts): ModelReport {
+  const reasons: Record<string, string> = {};
+  if (cost.macs === null) reasons.macs = 'a shape inside the model is not known; state the input with --input-shape';
+  if ('missing' in sizes) for (const field of ['sizeBytes', 'gzipBytes', 'brotliBytes']) reasons[field] = sizes.missing;
+  else if (sizes.gzipBytes === null)
+    for (const field of ['gzipBytes', 'brotliBytes']) reasons[field] = 'files of 8 MB and more are not compressed';
+  if ('missing' in latency) reasons.latencyMs = latency.missing;
+  return {
+    file,
+    format: 'onnx',
+    parameters: cost.parameters,
+    macs: cost.macs,
+    inputShape,
+    ...('missing' in sizes ? { sizeBytes: null, gzipBytes: null, brotliBytes: null } : sizes),
+    latencyMs: 'missing' in latency ? null : latencyMs(latency),
+    reasons,
+  };
+}
+
+export interface ArtifactFacts extends ModelFacts {
+  readonly original: ModelReport;
+  readonly accuracy: CandidateAccuracy | { readonly missing: string };
+}
+
+export function artifactReport(facts: ArtifactFacts): ArtifactReport {
+  const { accuracy, original, latency } = facts;
+  const model = modelReport(facts);
+  const reasons: Record<string, string> = { ...model.reasons };
+  if ('missing' in accuracy) {
+    reasons.accuracy = accuracy.missing;
+    reasons.numeric = accuracy.missing;
+  } else if (accuracy.broken) reasons.accuracy = `the output is ${accuracy.broken}: the model is broken and not scored`;
+  else if (!accuracy.accuracy) reasons.accuracy = 'no images were given, so the accuracy is unknown';
+  const ratio = (a: number | null, b: number | null) => (a === null || b === null || b === 0 ? null : a / b);
+  const ratios: Ratios = {
+    parameters: ratio(original.parameters, model.parameters),
+    macs: ratio(original.macs, model.macs),
+    sizeBytes: ratio(original.sizeBytes, model.sizeBytes),
+    latency: 'missing' in latency ? null : latency[0].speedUp,
+  };
+  const judged = 'missing' in accuracy ? { numeric: null, accuracy: null, broken: null } : accuracy;
+  return { ...model, reasons, ratios, ...judged };
+}
+
+function latencyMs(latency: readonly Latency[]): LatencyMs {
+  const [one, many] = latency.map(({ threads, median, min, p90, runs }) => ({ threads, median, min, p90, runs }));
+  return { threads1: one, threadsN: many ?? null };
+}

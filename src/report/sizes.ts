@@ -1,0 +1,37 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { constants, createBrotliCompress, createGzip } from 'node:zlib';
+
+/** Files above this are not compressed for the report: it takes seconds and says little of float weights. */
+const COMPRESSED_BELOW = 8e6;
+
+export interface FileSizes {
+  readonly sizeBytes: number;
+  readonly gzipBytes: number | null;
+  readonly brotliBytes: number | null;
+}
+
+/** Size of a file, and as gzip (level 9) and brotli (quality 11) would transfer it. */
+export async function fileSizes(file: string): Promise<FileSizes> {
+  const { size } = await stat(file);
+  if (size >= COMPRESSED_BELOW) return { sizeBytes: size, gzipBytes: null, brotliBytes: null };
+  const [gzipBytes, brotliBytes] = await Promise.all([
+    countThrough(file, createGzip({ level: 9 })),
+    countThrough(file, createBrotliCompress({ params: { [constants.BROTLI_PARAM_SIZE_HINT]: size } })),
+  ]);
+  return { sizeBytes: size, gzipBytes, brotliBytes };
+}
+
+async function countThrough(file: string, compressor: NodeJS.ReadWriteStream): Promise<number> {
+  let bytes = 0;
+  const count = new Writable({
+    write(chunk: Buffer, _, done) {
+      bytes += chunk.length;
+      done();
+    },
+  });
+  await pipeline(createReadStream(file), compressor, count);
+  return bytes;
+}

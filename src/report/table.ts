@@ -1,0 +1,92 @@
+import Table from 'cli-table3';
+import type { ArtifactReport, ModelReport, Report } from './types.js';
+
+/** The before/after table that a run prints. */
+export function resultTable(report: Report): string {
+  const [artifact] = report.artifacts;
+  const { original, ratios } = report;
+  const table = new Table({
+    head: ['', 'original', 'compressed', 'gain'],
+    style: { head: [], border: [] },
+    colAligns: ['left', 'right', 'right', 'right'],
+  });
+  table.push(
+    ['parameters', count(original.parameters), count(artifact.parameters), times(ratios.parameters)],
+    ['MACs', count(original.macs), count(artifact.macs), times(ratios.macs)],
+    ['file', bytes(original.sizeBytes), bytes(artifact.sizeBytes), times(ratios.sizeBytes)],
+    ['latency, 1 thread', milliseconds(original), milliseconds(artifact), times(ratios.latency)],
+    ['frames/s, 1 thread', perSecond(original), perSecond(artifact), ''],
+    ...threadRows(original, artifact),
+    ...accuracyRows(artifact),
+  );
+  return table.toString();
+}
+
+function threadRows(original: ModelReport, artifact: ArtifactReport): string[][] {
+  const [before, after] = [original.latencyMs?.threadsN, artifact.latencyMs?.threadsN];
+  if (!before || !after) return [];
+  return [
+    [
+      `latency, ${after.threads} threads`,
+      `${fixed(before.median)} ms`,
+      `${fixed(after.median)} ms`,
+      times(before.median / after.median),
+    ],
+  ];
+}
+
+function accuracyRows(artifact: ArtifactReport): string[][] {
+  const { accuracy } = artifact;
+  if (!accuracy) return [['accuracy', '', artifact.broken ? `broken: ${artifact.broken}` : 'unknown', '']];
+  const what = accuracy.reference === 'masks' ? `Dice (${accuracy.split})` : `Dice to the original (${accuracy.split})`;
+  const hd95 = (value: number | null) => (value === null ? '–' : `${fixed(value)} ${accuracy.hd95.unit}`);
+  return [
+    [what, accuracy.original.mean.toFixed(4), accuracy.compressed.mean.toFixed(4), signed(accuracy.difference.mean)],
+    ['HD95', hd95(accuracy.hd95.original), hd95(accuracy.hd95.compressed), ''],
+  ];
+}
+
+/** What the accuracy figures mean, in one sentence. */
+export function accuracySentence(report: Report): string {
+  const [artifact] = report.artifacts;
+  const { accuracy } = artifact;
+  if (artifact.broken) return `The output is ${artifact.broken}: the compressed model is broken.`;
+  if (!accuracy) return `Accuracy is unknown: ${artifact.reasons.accuracy}.`;
+  const interval = accuracy.difference.ci90;
+  const band = interval ? ` (90 % interval ${signed(interval[0])} to ${signed(interval[1])})` : '';
+  const change = `Mean Dice changed by ${signed(accuracy.difference.mean)}${band} over ${accuracy.images} ${accuracy.split} images of ${accuracy.groups} groups`;
+  const { equivalent, margin } = accuracy.tost;
+  if (equivalent === null) return `${change}; equivalence is judged on test images only (--test-data).`;
+  return `${change}: ${equivalent ? 'equivalent' : 'not shown to be equivalent'} at a margin of ${margin}.`;
+}
+
+function times(ratio: number | null): string {
+  return ratio === null ? '' : `${ratio >= 100 ? ratio.toFixed(0) : ratio.toPrecision(3)}x`;
+}
+
+export function count(value: number | null): string {
+  return value === null ? 'unknown' : value.toLocaleString('en-US');
+}
+
+export function bytes(value: number | null): string {
+  if (value === null) return 'not written';
+  const units = ['B', 'kB', 'MB', 'GB'];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3));
+  return power === 0 ? `${value} B` : `${(value / 1000 ** power).toFixed(1)} ${units[power]}`;
+}
+
+function milliseconds({ latencyMs }: ModelReport): string {
+  return latencyMs ? `${fixed(latencyMs.threads1.median)} ms` : 'not measured';
+}
+
+function perSecond({ latencyMs }: ModelReport): string {
+  return latencyMs ? (1000 / latencyMs.threads1.median).toPrecision(3) : '';
+}
+
+function fixed(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;
+}

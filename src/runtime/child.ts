@@ -1,0 +1,77 @@
+/**
+ * Entry point of the process that runs one model. It answers the requests of its parent over the IPC channel and
+ * imports a runtime only when asked for it.
+ */
+import { Worker } from 'node:worker_threads';
+import { messageOf } from '../errors.js';
+import type { Calls, Reply, Request } from './messages.js';
+import type { LoadedModel, LoadModel, RuntimeName, Tensors, TimePlan } from './runner.js';
+
+const runtimes: Record<RuntimeName, () => Promise<LoadModel>> = {
+  onnxruntime: async () => (await import('./ort.js')).loadOnnxModel,
+};
+
+let loaded: LoadedModel | undefined;
+let timed: (() => Promise<void>) | undefined;
+
+async function answer(request: Request): Promise<Calls[Request['call']]['result']> {
+  switch (request.call) {
+    case 'load': {
+      const load = await runtimes[request.given.runtime]();
+      loaded = await load(request.given.file, request.given.threads);
+      return loaded.info;
+    }
+    case 'run':
+      return model().run(request.given.inputs);
+    case 'time':
+      return time(request.given.inputs, request.given.plan);
+    case 'profile':
+      return model().profile(request.given.inputs, request.given.runs, request.given.folder);
+    case 'memory':
+      return { rssBytes: process.memoryUsage.rss(), peakRssBytes: process.resourceUsage().maxRSS * 1024 };
+  }
+}
+
+function model(): LoadedModel {
+  if (loaded === undefined) throw new Error('no model is loaded');
+  return loaded;
+}
+
+async function time(inputs: Tensors | null, plan: TimePlan): Promise<number[]> {
+  if (inputs !== null) timed = model().repeatable(inputs);
+  if (timed === undefined) throw new Error('the first timing needs inputs');
+  const times: number[] = [];
+  const start = performance.now();
+  const done = () => ('runs' in plan ? times.length >= plan.runs : performance.now() - start >= plan.milliseconds);
+  do {
+    const before = performance.now();
+    await timed();
+    times.push(performance.now() - before);
+    // Frees the outputs, so that the next run need not wait for new memory; see the allocator's settings in spawn.ts.
+    globalThis.gc?.({ execution: 'sync', type: 'minor' });
+  } while (!done());
+  return times;
+}
+
+/** A runtime's message, which may be several lines, as a part of one sentence. */
+function asClause(message: string): string {
+  return message.replace(/\s+/g, ' ').replace(/[\s.]+$/, '');
+}
+
+function reply(message: Reply): void {
+  process.send?.(message);
+}
+
+process.on('message', (request: Request) => {
+  answer(request).then(
+    (result) => reply({ id: request.id, result }),
+    (error) => reply({ id: request.id, error: asClause(messageOf(error)) }),
+  );
+});
+
+// The parent has ended, in whatever way. During a long native call only another thread can notice it.
+process.on('disconnect', () => process.exit());
+new Worker(new URL('./watchdog.js', import.meta.url), { workerData: process.ppid }).unref();
+
+// Ctrl-C reaches every process of the terminal; what it means is the parent's decision.
+process.on('SIGINT', () => {});

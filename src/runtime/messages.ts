@@ -1,0 +1,17 @@
+import type { MemoryUse, NodeTime, RunnerInfo, RuntimeName, Tensors, TimePlan } from './runner.js';
+
+/** What the parent asks of the child process, by the name of the call. */
+export interface Calls {
+  load: { given: { runtime: RuntimeName; file: string; threads: number }; result: RunnerInfo };
+  run: { given: { inputs: Tensors }; result: Tensors };
+  /** `inputs` null stands for those of the last `time` call, which the child has kept. */
+  time: { given: { inputs: Tensors | null; plan: TimePlan }; result: number[] };
+  profile: { given: { inputs: Tensors; runs: number; folder: string }; result: NodeTime[] };
+  memory: { given: null; result: MemoryUse };
+}
+
+export type CallName = keyof Calls;
+
+export type Request = { [C in CallName]: { id: number; call: C; given: Calls[C]['given'] } }[CallName];
+
+export type Reply = { id: number; result: Calls[CallName]['result'] } | { id: number; error: string };

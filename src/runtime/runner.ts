@@ -1,0 +1,130 @@
+/** What a runtime does for us: load a model file, run it, time it, and say where the time goes. */
+
+/** The typed array that holds each element type. Halves are their bits; a boolean is one byte, 0 or 1. */
+export interface TensorArrays {
+  float32: Float32Array;
+  float64: Float64Array;
+  float16: Uint16Array;
+  int8: Int8Array;
+  uint8: Uint8Array;
+  int16: Int16Array;
+  uint16: Uint16Array;
+  int32: Int32Array;
+  uint32: Uint32Array;
+  int64: BigInt64Array;
+  uint64: BigUint64Array;
+  bool: Uint8Array;
+}
+
+export type TensorType = keyof TensorArrays;
+
+/** A dense tensor in row-major order; `data` has as many elements as the product of `dims`. */
+export type TensorData = { [T in TensorType]: { type: T; dims: number[]; data: TensorArrays[T] } }[TensorType];
+
+/** Tensors by the name of the model's input or output. */
+export type Tensors = Record<string, TensorData>;
+
+export interface ValueInfo {
+  name: string;
+  /** The runtime's name of the element type; inputs of a type outside `TensorType` (strings) cannot be fed. */
+  type: string;
+  /** An open dimension is its symbolic name, or '' when it has none. */
+  shape: (number | string)[];
+}
+
+export interface RunnerInfo {
+  inputs: ValueInfo[];
+  outputs: ValueInfo[];
+}
+
+/** How long to go on: a number of runs, or at least one run and then until the time is used up. */
+export type TimePlan = { runs: number } | { milliseconds: number };
+
+export interface NodeTime {
+  node: string;
+  op: string;
+  /** Mean over the profiled runs. */
+  microseconds: number;
+}
+
+export interface Profile {
+  /** Longest first. Runtimes fuse, insert and rename nodes: these are the runtime's, not the file's. */
+  nodes: NodeTime[];
+  /** The same times summed by operator, longest first. */
+  operators: { op: string; microseconds: number }[];
+}
+
+export interface MemoryUse {
+  /** Resident memory now, and the most there has been. */
+  rssBytes: number;
+  peakRssBytes: number;
+}
+
+/**
+ * One loaded model in a process of its own. Make one call at a time. Every method rejects with a CompressError when
+ * the model, its input, or the process that runs it fails.
+ */
+export interface Runner {
+  /** The model's file as it was named to `openRunner`. */
+  readonly file: string;
+  readonly info: RunnerInfo;
+  /** The id of the process that runs the model. */
+  readonly processId: number;
+  run(inputs: Tensors): Promise<Tensors>;
+  /**
+   * The duration of each run in milliseconds. The clock is read around the run alone, in the process of the model.
+   * Passing the same object again does not send the tensors again.
+   */
+  time(inputs: Tensors, plan: TimePlan): Promise<number[]>;
+  /** Time by node, the mean of `runs` runs after one that is left out. */
+  profile(inputs: Tensors, runs: number): Promise<Profile>;
+  memory(): Promise<MemoryUse>;
+  /** Ends the process. Safe to call more than once, and after a failure. */
+  close(): Promise<void>;
+}
+
+export type RuntimeName = 'onnxruntime';
+
+/** A model that a runtime has loaded into the current process: what each runtime implements. */
+export interface LoadedModel {
+  readonly info: RunnerInfo;
+  run(inputs: Tensors): Promise<Tensors>;
+  /** Converts the inputs once and returns a function that runs the model on them and drops the outputs. */
+  repeatable(inputs: Tensors): () => Promise<void>;
+  /** As `Runner.profile`, by node; temporary files go into `folder`. */
+  profile(inputs: Tensors, runs: number, folder: string): Promise<NodeTime[]>;
+}
+
+export type LoadModel = (file: string, threads: number) => Promise<LoadedModel>;
+
+/** The first thing that is wrong with these inputs for this model, or null. */
+export function inputProblem(info: RunnerInfo, inputs: Tensors): string | null {
+  const unknown = Object.keys(inputs).find((name) => !info.inputs.some((input) => input.name === name));
+  if (unknown !== undefined) {
+    const known = info.inputs.map((input) => input.name).join(', ');
+    return `it has no input ${unknown}, its inputs are ${known}`;
+  }
+  for (const { name, type, shape } of info.inputs) {
+    const given = inputs[name];
+    if (given === undefined) return `input ${name} is missing`;
+    if (given.type !== type) return `input ${name} must be ${type}, not ${given.type}`;
+    const fits =
+      given.dims.length === shape.length &&
+      shape.every((size, axis) => typeof size === 'string' || size === given.dims[axis]);
+    if (!fits) return `input ${name} must have the shape [${shape.join(', ')}], not [${given.dims.join(', ')}]`;
+    const count = given.dims.reduce((product, size) => product * size, 1);
+    if (given.data.length !== count) {
+      return `input ${name} has ${given.data.length} elements, its shape [${given.dims.join(', ')}] needs ${count}`;
+    }
+  }
+  return null;
+}
+
+/** Sums node times by operator, longest first. */
+export function profileOf(nodes: NodeTime[]): Profile {
+  const byOperator = new Map<string, number>();
+  for (const { op, microseconds } of nodes) byOperator.set(op, (byOperator.get(op) ?? 0) + microseconds);
+  const operators = [...byOperator].map(([op, microseconds]) => ({ op, microseconds }));
+  const longestFirst = (a: { microseconds: number }, b: { microseconds: number }) => b.microseconds - a.microseconds;
+  return { nodes: nodes.toSorted(longestFirst), operators: operators.sort(longestFirst) };
+}

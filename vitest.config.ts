@@ -1,0 +1,17 @@
+import { defineConfig } from 'vitest/config';
+
+// `npm run check` runs `unit` only. The set-up builds dist/ first: models run in child processes, which need JavaScript.
+const project = (name: string, folders: string[], testTimeout: number) => ({
+  test: { name, include: folders.map((folder) => `test/${folder}/**/*.test.ts`), testTimeout, pool: 'forks' as const },
+});
+
+export default defineConfig({
+  test: {
+    reporters: process.env.TEST_RESULTS ? ['default', ['json', { outputFile: process.env.TEST_RESULTS }]] : ['default'],
+    globalSetup: ['./test/support/build.ts'],
+    projects: [
+      project('unit', ['unit', 'golden', 'property'], 60_000),
+      project('whole', ['corpus', 'cli', 'fuzz'], 600_000),
+    ],
+  },
+});
