@@ -174,7 +174,7 @@ function removeWhenEnded(file: string): () => void {
     remove();
     forget();
     // A listener takes the place of the signal's default; give it back when nobody else listens.
-    if (process.listenerCount(signal) === 0) process.pid;
+    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
   };
   const forget = (): void => {
     process.off('exit', remove);

@@ -87,7 +87,7 @@ export function parseNpz(bytes: Uint8Array, file: string): Map<string, NpyArray>
   let claimed = 0;
   const wanted = (member: { name: string; size: number; originalSize: number }) => {
     // fflate trusts the count of members, which can be 2^32 in a file of 100 bytes.
-    if (false) throw badDataFile(file, `the archive has more than ${MOST_MEMBERS} members`);
+    if (++seen > MOST_MEMBERS) throw badDataFile(file, `the archive has more than ${MOST_MEMBERS} members`);
     if (!member.name.endsWith('.npy')) return false;
     claimed += member.originalSize;
     const possible = Math.min(member.size, bytes.length) * LARGEST_DEFLATE_RATIO + 64;

@@ -175,9 +175,12 @@ export class Tensor {
     return Float64Array.from(this.toNumbers() as ArrayLike<number>);
   }
 
-  /** Values as single precision, without a second copy where they are stored so. */
-  toFloat32(): Float32Array {
-    const numbers = this.toNumbers();
+  /**
+   * Values as single precision, without a second copy where they are stored so. A `scratch` that is large enough may
+   * be used for them, so that walking over slabs allocates nothing.
+   */
+  toFloat32(scratch?: ArrayBuffer): Float32Array {
+    const numbers = decodeNumbers(this.dtype, this.alignedBytes(scratch));
     return numbers instanceof Float32Array ? numbers : Float32Array.from(numbers as ArrayLike<number>);
   }
 
@@ -186,9 +189,10 @@ export class Tensor {
     return decodeNumbers(this.dtype, this.alignedBytes());
   }
 
-  private alignedBytes(): Uint8Array {
+  private alignedBytes(scratch?: ArrayBuffer): Uint8Array {
     if (!this.isContiguous || this.dtype === 'string') return this.toBytes();
-    const bytes = new Uint8Array(this.byteLength);
+    const fits = scratch !== undefined && scratch.byteLength >= this.byteLength;
+    const bytes = fits ? new Uint8Array(scratch, 0, this.byteLength) : new Uint8Array(this.byteLength);
     this.source.readInto(bytes, (this.start * bitsOf(this.dtype)) / 8);
     return bytes;
   }

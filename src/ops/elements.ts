@@ -12,7 +12,7 @@ export type Element = Dim | undefined;
 export type BinaryRule = (a: Dim, b: Dim, dtype: DataType | null) => Element;
 export type UnaryRule = (a: Dim, dtype: DataType | null) => Element;
 
-/** A number as the type holds it; integers that would wrap around are not followed. */
+/** A number as the type holds it; integers know no −0, and those that would wrap around are not followed. */
 export function stored(value: Element, dtype: DataType | null): Element {
   if (typeof value !== 'number') return value;
   switch (dtype) {
@@ -27,7 +27,7 @@ export function stored(value: Element, dtype: DataType | null): Element {
     case 'bool':
       return value === 0 ? 0 : 1;
     default:
-      return isInteger(dtype) && fitsInteger(value, dtype as DataType) ? value : undefined;
+      return isInteger(dtype) && fitsInteger(value, dtype as DataType) ? value + 0 : undefined;
   }
 }
 
@@ -58,7 +58,7 @@ export const multiply: BinaryRule = (a, b, dtype) => {
 export const divide: BinaryRule = (a, b, dtype) => {
   if (b === 0) return undefined;
   const bothNumbers = typeof a === 'number' && typeof b === 'number';
-  if (!isFloat(dtype)) return bothNumbers ? Math.trunc(a / b) + 0 : floorDivide(a, b);
+  if (!isFloat(dtype)) return bothNumbers ? Math.trunc(a / b) : floorDivide(a, b);
   if (bothNumbers) return a / b;
   const floor = floorDivide(a, b);
   return floor === ceilDivide(a, b) ? floor : `real(${floor.toString().slice('floor('.length)}`;
@@ -96,7 +96,7 @@ export function forNumber(rule: (a: number) => number): UnaryRule {
   return (a) => (typeof a === 'number' ? rule(a) : undefined);
 }
 
-export const negate: UnaryRule = (a) => multiplyDims(-1, a) || 0;
+export const negate: UnaryRule = (a) => multiplyDims(-1, a);
 
 export const floor: UnaryRule = (a) => (typeof a === 'number' ? Math.floor(a) : rounded('floor', a));
 export const ceil: UnaryRule = (a) => (typeof a === 'number' ? Math.ceil(a) : rounded('ceil', a));
@@ -120,5 +120,5 @@ export function cast(a: Dim, from: DataType | null, to: DataType): Element {
   if (to === 'bool') return typeof a === 'number' ? Number(a !== 0) : undefined;
   if (!isInteger(to)) return isFloat(to) ? stored(a, to) : undefined;
   if (!isFloat(from)) return stored(a, to);
-  return stored(typeof a === 'number' ? Math.trunc(a) + 0 : rounded('floor', a), to);
+  return stored(typeof a === 'number' ? Math.trunc(a) : rounded('floor', a), to);
 }

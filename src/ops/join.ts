@@ -91,8 +91,8 @@ const split = defineOp({
     const count = call.outputCount;
     if (num_outputs !== undefined && num_outputs !== count)
       throw badNode(`attribute 'num_outputs' is ${num_outputs}, but the node has ${count} outputs`);
-    if (num_outputs !== undefined && call.inputs[1])
-      throw badNode("the sizes are given twice, by input 'split' and by attribute 'num_outputs'; leave one out");
+    if ((num_outputs !== undefined) === (call.inputs[1] !== undefined))
+      throw badNode("the sizes must be given either by input 'split' or by attribute 'num_outputs'");
     const { shape, dtype } = type;
     if (!shape) return Array.from({ length: count }, () => ({ dtype, shape }));
     const along = normalizeAxis(axis, shape.length);
@@ -145,7 +145,7 @@ function pieceSizes(inputs: Call['inputs'], whole: Dim, count: number): Dim[] {
 function equalPieces(whole: Dim, count: number): Dim[] {
   const size = ceilDivide(whole, count);
   const last = floorDivide(whole, count) === size ? size : subtractDims(whole, multiplyDims(count - 1, size));
-  if (typeof last === 'number' && last < 0)
+  if (typeof last === 'number' && (last < 0 || (last === 0 && whole !== 0)))
     throw badNode(`an axis of extent ${whole} cannot be cut into ${count} pieces of ${size}`);
   return Array.from({ length: count }, (_, i) => (i === count - 1 ? last : size));
 }

@@ -118,7 +118,7 @@ const dropout = defineOp({
   infer(call) {
     if (isTraining(call)) throw badNode('is in training mode; export the model for inference');
     const type = sameType(call);
-    return [type, { dtype: 'bool', shape: type.shape }];
+    return [type, { dtype: 'bool', shape: type.shape } as const].slice(0, call.outputCount);
   },
   ties: (call) => call.outputs.flatMap((output) => alignedTies(operand(call, 0), output)),
 });

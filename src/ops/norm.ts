@@ -99,7 +99,7 @@ const layerNormalization = defineOp({
       dtype: stash_type === 16 ? 'bf16' : 'f32',
       shape: type.shape?.map((dim, i) => (i < first ? dim : 1)) ?? null,
     } as const;
-    return [type, statistics, statistics];
+    return [type, statistics, statistics].slice(0, call.outputCount);
   },
   ties(call, { axis }) {
     const input = operand(call, 0);

@@ -23,7 +23,7 @@ const maxPool = defineOp({
   facts,
   infer(call, attributes) {
     const type = poolType(call, attributes);
-    return [type, { dtype: 'i64', shape: type.shape }];
+    return [type, { dtype: 'i64', shape: type.shape } as const].slice(0, call.outputCount);
   },
   ties(call) {
     // The indices count through all channels of the batch, so they change when a channel goes.

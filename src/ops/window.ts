@@ -96,6 +96,9 @@ export function slideBack(window: Window, spatial: Shape, outputPadding: readonl
     if (window.autoPad === 'SAME_UPPER' || window.autoPad === 'SAME_LOWER') return multiplyDims(dim, stride);
     const pads = window.padsBegin[axis] + window.padsEnd[axis];
     const constant = reach(window, axis) + outputPadding[axis] - pads;
-    return addDims(multiplyDims(stride, dim), constant - stride);
+    const size = addDims(multiplyDims(stride, dim), constant - stride);
+    if (typeof size === 'number' && size < 1)
+      throw badNode(`the pads leave nothing of spatial axis ${axis}: its size would be ${size}`);
+    return size;
   });
 }

@@ -37,13 +37,13 @@ export const thin: Pass<ThinOptions> = {
     const analysis = analyseChannels(graph);
     const classes = thinnableClasses(graph, analysis);
     const widths = chooseWidths(graph, classes, options, context.semantics);
-    noteFixed(graph, analysis, context);
-    for (const [i, thinnable] of classes.entries()) noteClass(thinnable, widths[i], context);
     const scores = scoreUnits(
       graph,
       classes.map(({ channelClass }) => channelClass),
     );
-    return applyThinning(graph, keptCoordinates(graph, classes, widths, scores), context.semantics);
+    const kept = keptCoordinates(graph, classes, widths, scores);
+    noteLayers(graph, analysis, kept, context);
+    return applyThinning(graph, kept, context.semantics);
   },
 };
 
@@ -128,21 +128,12 @@ function worstUnits(channelClass: ChannelClass, width: number, scores?: Float64A
   return order.slice(width);
 }
 
-function noteClass(
-  { channelClass, producers, channelsPerUnit }: ThinnableClass,
-  width: number,
-  context: PassContext,
-): void {
-  const before = channelClass.units.length * channelsPerUnit;
-  const after = width * channelsPerUnit;
-  for (const { node } of producers)
-    context.note({ layer: node.name, action: after < before ? 'thinned' : 'kept', before, after });
-}
-
-function noteFixed(graph: Graph, analysis: ChannelAnalysis, context: PassContext): void {
+function noteLayers(graph: Graph, analysis: ChannelAnalysis, kept: KeptCoordinates, context: PassContext): void {
   for (const { node, channels } of layersOf(graph)) {
+    const before = graph.type(channels.value).shape?.[channels.axis] ?? '?';
+    const after = kept.of(channels)?.length ?? before;
     const reason = analysis.whyFixed(channels);
-    const width = graph.type(channels.value).shape?.[channels.axis] ?? '?';
-    if (reason) context.note({ layer: node.name, action: 'kept', before: width, after: width, reason });
+    const action = after === before ? 'kept' : 'thinned';
+    context.note({ layer: node.name, action, before, after, ...(reason === undefined ? {} : { reason }) });
   }
 }

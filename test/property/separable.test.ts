@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Unfolding } from '../../src/analysis/unfolding.js';
 import type { SeparableOptions } from '../../src/passes/separable.js';
-import { type ConvolutionSpec, convolutionGraph, differences, runSeparable } from '../support/convolution-graph.js';
+import { type ConvolutionSpec, convolutionGraph, difference, runSeparable } from '../support/convolution-graph.js';
 import { kernelOfRank } from '../support/low-rank-kernels.js';
 
 /** A convolution whose kernel has the given rank in the given unfolding, and options that must find it. */
@@ -15,17 +15,17 @@ const example: fc.Arbitrary<Example> = fc
   .record({
     op: fc.constantFrom('Conv' as const, 'ConvTranspose' as const),
     by: fc.constantFrom<Unfolding[]>('inner', 'outer', 'spatial', 'channel'),
-    groups: fc.integer({ min: 1, max: 3 }),
-    inputs: fc.integer({ min: 4, max: 7 }),
-    outputs: fc.integer({ min: 3, max: 9 }),
+    groups: fc.integer({ min: 1, max: 2 }),
+    inputs: fc.integer({ min: 4, max: 5 }),
+    outputs: fc.integer({ min: 3, max: 7 }),
     axes: fc.array(
       fc.record({
-        kernel: fc.integer({ min: 2, max: 4 }),
-        stride: fc.integer({ min: 1, max: 3 }),
+        kernel: fc.integer({ min: 2, max: 3 }),
+        stride: fc.integer({ min: 1, max: 2 }),
         dilation: fc.integer({ min: 1, max: 2 }),
         begin: fc.integer({ min: 0, max: 2 }),
         end: fc.integer({ min: 0, max: 2 }),
-        size: fc.integer({ min: 7, max: 10 }),
+        size: fc.integer({ min: 5, max: 7 }),
       }),
       { minLength: 1, maxLength: 3 },
     ),
@@ -56,17 +56,14 @@ const example: fc.Arbitrary<Example> = fc
 test('kernels of low rank keep their function in every geometry', async () => {
   let factorized = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(example, { minLength: 8, maxLength: 8 }), async (examples) => {
-      const pairs = examples.map((spec) => {
-        const graph = convolutionGraph(spec);
-        const after = runSeparable(graph, spec.options);
-        if (after.changes[0].action === 'factorized') factorized++;
-        return [graph, after.graph] as const;
-      });
-      for (const difference of await differences(pairs)) expect(difference).toBeLessThan(1e-5);
+    fc.asyncProperty(example, async (spec) => {
+      const graph = convolutionGraph(spec);
+      const after = runSeparable(graph, spec.options);
+      if (after.changes[0].action === 'factorized') factorized++;
+      expect(await difference(graph, after.graph)).toBeLessThan(1e-5);
     }),
-    { seed: 8, numRuns: 30 },
+    { seed: 8, numRuns: 120 },
   );
   // Few of these kernels are so small that a factorization saves nothing.
-  expect(factorized).toBeGreaterThan(120);
+  expect(factorized).toBeGreaterThan(80);
 });

@@ -51,7 +51,7 @@ export function modelBytes(model: ShortModel): Uint8Array {
       node: nodes.map(nodeProto),
       initializer: Object.entries(constants).map(([name, tensor]) => ({ ...tensor, name })),
       input: Object.entries(inputs).map(([name, dims]) => valueInfo(name, dims)),
-      output: outputs.split(' ').map((name) => ({ name, type: { tensorType: { elemType: 1 } } })),
+      output: outputs.split(' ').map((name) => ({ name })),
       ...moreGraph,
     },
   }).finish();

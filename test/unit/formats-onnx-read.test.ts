@@ -182,6 +182,18 @@ describe('WireReader', () => {
     }
   });
 
+  it.each([9_000, 20_000, 300_000])('reads a text of %s bytes', (length) => {
+    const long = 'ab'.repeat(length / 2);
+    const bytes = protobuf.Writer.create().uint32(10).bytes(new Uint8Array(50_000)).uint32(18).string(long).finish();
+    const reader = new WireReader(memoryBytes(bytes), 'm.onnx');
+    let found = '';
+    reader.walk(reader.everything, (field) => {
+      if (field.number === 2) found = reader.text(field);
+      return true;
+    });
+    expect(found === long).toBe(true);
+  });
+
   it('refuses messages that nest without end', () => {
     let graph: Uint8Array = new Uint8Array();
     for (let level = 0; level < 40; level++) {

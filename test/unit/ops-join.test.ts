@@ -77,7 +77,12 @@ const refused: Record<string, [NodeCase, RegExp]> = {
   ],
   'Split told twice': [
     { op: 'Split', inputs: [image, integers(4, 4)], attributes: { axis: 1, num_outputs: 2 }, outputCount: 2 },
-    /given twice/,
+    /either by input/,
+  ],
+  'Split told nothing': [{ op: 'Split', inputs: [image], outputCount: 2 }, /either by input/],
+  'Split into too many pieces': [
+    { op: 'Split', inputs: [counting([6])], attributes: { num_outputs: 4 }, outputCount: 4 },
+    /cannot be cut into 4 pieces of 2/,
   ],
   'Gather beyond the end': [{ op: 'Gather', inputs: [image, integers(8)], attributes: { axis: 1 } }, /index 8/],
   'Slice by a step of 0': [{ op: 'Slice', inputs: [image, integers(0), integers(1), integers(1), integers(0)] }, /a 0/],

@@ -1,4 +1,7 @@
+import { joinParts } from '../../formats/files.js';
+import { MessageWriter } from '../../formats/onnx/message-writer.js';
 import type { OnnxGraphOrigin, SourceType, SourceValueInfo } from '../../formats/onnx/origin.js';
+import { VALUE_INFO } from '../../formats/onnx/schema.js';
 import type { RawMessage, ValueInfoToWrite } from '../../formats/onnx/write.js';
 import type { Graph } from '../../ir/graph.js';
 import type { Dim, ValueType } from '../../ir/types.js';
@@ -12,12 +15,18 @@ export class ValueInfoWriter {
     private readonly origin: OnnxGraphOrigin | undefined,
   ) {}
 
-  /** An input or output of the graph. */
-  ofInterface(name: string): RawMessage | ValueInfoToWrite {
-    const source = this.origin?.interfaceInfos.get(name);
+  ofInput(name: string): RawMessage | ValueInfoToWrite {
+    return this.ofInterface(name, this.origin?.inputInfos.get(name));
+  }
+
+  ofOutput(name: string): RawMessage | ValueInfoToWrite {
+    return this.ofInterface(name, this.origin?.outputInfos.get(name));
+  }
+
+  private ofInterface(name: string, source: SourceValueInfo | undefined): RawMessage | ValueInfoToWrite {
     const type = this.graph.type(name);
     if (source && (source.type === null || sameType(source.type, type))) return { raw: partFrom(source.encoded) };
-    return this.state(name, type) ?? { name, elemType: 0, dims: null };
+    return this.state(name, type) ?? { raw: joinParts(new MessageWriter().text(VALUE_INFO.name, name).finish()) };
   }
 
   /** What the file said about values within the graph, for those that are still there. */

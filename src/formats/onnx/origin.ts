@@ -76,7 +76,8 @@ export type OnnxGraphOrigin = {
   readonly functions: readonly ByteSource[];
   /** Initializers and Constant nodes by the value that they give, in the order of the file. */
   readonly constants: ReadonlyMap<string, SourceTensor>;
-  readonly interfaceInfos: ReadonlyMap<string, SourceValueInfo>;
+  readonly inputInfos: ReadonlyMap<string, SourceValueInfo>;
+  readonly outputInfos: ReadonlyMap<string, SourceValueInfo>;
   readonly valueInfos: ReadonlyMap<string, SourceValueInfo>;
   /** Text of each dimension's symbol in the file; null for a dimension that has none there. */
   readonly symbols: ReadonlyMap<string, string | null>;

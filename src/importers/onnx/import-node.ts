@@ -9,7 +9,7 @@ import { operators } from '../../ops/index.js';
 import { toAttributes } from './attributes.js';
 import { type FlatNode, type FunctionInliner, hasSubgraph, readsOf } from './inline.js';
 import { ruleFor } from './lift/index.js';
-import { type FileNode, Lifting, type LiftScope } from './lift/lifting.js';
+import { type FileNode, Lifting, type LiftScope, type NewNode } from './lift/lifting.js';
 import { describeNode } from './order.js';
 import { rawFields } from './raw-fields.js';
 import type { TensorReader } from './tensors.js';
@@ -158,11 +158,11 @@ function toFileNode({ opType, name, inputs, outputs }: OnnxNode, attributes: Att
   return { op: opType, name: shown, inputs, outputs, attributes };
 }
 
-function hasDefinition({ op, attributes }: { readonly op: string; readonly attributes: Attributes }): boolean {
+/** Whether the operator is defined with those attributes and that many outputs. */
+function hasDefinition({ op, attributes, outputs }: NewNode): boolean {
   const definition = operators.get(op);
-  return (
-    definition !== undefined && Object.keys(attributes).every((name) => Object.hasOwn(definition.attributes, name))
-  );
+  if (!definition || !Object.keys(attributes).every((name) => Object.hasOwn(definition.attributes, name))) return false;
+  return definition.outputs === 'variadic' || outputs.length <= definition.outputs.length;
 }
 
 function hasExternalData({ t, tensors, g, graphs }: OnnxAttribute): boolean {

@@ -1,6 +1,7 @@
 import { tieCall } from '../../analysis/channels.js';
 import { traceElement } from '../../analysis/shape-source.js';
 import { GraphBuilder } from '../../ir/builder.js';
+import { bytesInMemory } from '../../ir/bytes.js';
 import type { Graph, Node } from '../../ir/graph.js';
 import { copyNode } from '../../ir/rewrite.js';
 import type { Semantics } from '../../ir/semantics.js';
@@ -26,28 +27,32 @@ export class KeptCoordinates {
   }
 }
 
+/** New tensors for single operands of nodes, by operand number; what is not listed is read as before. */
+type OwnConstants = Map<Node, Map<number, Tensor>>;
+
 /**
  * The graph without the dropped coordinates: constants are narrowed views, and each operator says what else must
  * change in its node. Shapes are inferred anew, so an inconsistent choice cannot pass unseen.
  */
 export function applyThinning(graph: Graph, kept: KeptCoordinates, semantics: Semantics): Graph {
   const narrowings = new Map(graph.nodes.map((node) => [node, narrowingOf(graph, node, kept)]));
-  const constants = narrowConstants(graph, kept);
-  rewriteElements(graph, narrowings, constants);
+  const own = ownConstants(graph, narrowings);
   const builder = new GraphBuilder(semantics, graph);
   builder.reserve(graph.types.keys());
   for (const input of graph.inputs) builder.input(input, graph.type(input));
-  for (const [name, tensor] of constants) builder.constant(name, tensor);
-  for (const node of graph.nodes) addNarrowed(graph, node, narrowings.get(node), builder);
+  for (const [name, tensor] of narrowConstants(graph, kept, own)) builder.constant(name, tensor);
+  for (const node of graph.nodes) addNarrowed(graph, node, narrowings.get(node) ?? {}, own.get(node), builder);
   return builder.build(graph.outputs);
 }
 
-function narrowConstants(graph: Graph, kept: KeptCoordinates): Map<string, Tensor> {
+function narrowConstants(graph: Graph, kept: KeptCoordinates, own: OwnConstants): Map<string, Tensor> {
   const constants = new Map(graph.constants);
   for (const { axis, coordinates } of kept.entries()) {
     const tensor = constants.get(axis.value);
     if (tensor) constants.set(axis.value, tensor.take(axis.axis, coordinates));
   }
+  for (const [node, operands] of own)
+    for (const [index, tensor] of operands) if (keepsName(graph, node, index)) constants.set(node.inputs[index], tensor);
   return constants;
 }
 
@@ -60,50 +65,63 @@ function narrowingOf(graph: Graph, node: Node, kept: KeptCoordinates): Narrowing
   );
 }
 
-/** Writes new channel counts into the constants that shape arithmetic computes them from. */
-function rewriteElements(
-  graph: Graph,
-  narrowings: ReadonlyMap<Node, Narrowing | undefined>,
-  constants: Map<string, Tensor>,
-): void {
-  for (const [node, narrowing] of narrowings)
+/**
+ * The constants that hold channel counts and indices, rewritten. Each goes to the one node that reads it on the way to
+ * the operand, as other readers of the same constant may mean another number by it.
+ */
+function ownConstants(graph: Graph, narrowings: ReadonlyMap<Node, Narrowing | undefined>): OwnConstants {
+  const own: OwnConstants = new Map();
+  const operandsOf = (node: Node) => {
+    const operands = own.get(node) ?? new Map<number, Tensor>();
+    own.set(node, operands);
+    return operands;
+  };
+  for (const [node, narrowing] of narrowings) {
+    for (const [input, tensor] of narrowing?.constants ?? []) operandsOf(node).set(input, tensor);
     for (const { input, position, value } of narrowing?.elements ?? []) {
-      const source = traceElement(graph, node.inputs[input], position);
-      const tensor = source?.kind === 'constant' ? constants.get(source.constant) : undefined;
-      // A constant that is the operand itself may have other readers; `addNarrowed` gives this node its own.
-      if (source?.kind !== 'constant' || !tensor || source.constant === node.inputs[input]) continue;
-      constants.set(source.constant, withElement(tensor, source.position, value));
+      const found = traceElement(graph, { node, index: input }, position);
+      // A number that is the size of an axis follows by itself.
+      if (found?.kind !== 'constant') continue;
+      const operands = operandsOf(found.reader.node);
+      const tensor = operands.get(found.reader.index) ?? (graph.constants.get(found.constant) as Tensor);
+      operands.set(found.reader.index, withElement(tensor, found.position, value));
     }
+  }
+  return own;
 }
 
-function addNarrowed(graph: Graph, node: Node, narrowing: Narrowing | undefined, builder: GraphBuilder): void {
-  const operands = new Map(narrowing?.constants);
-  for (const { input, position, value } of narrowing?.elements ?? []) {
-    const tensor = operands.get(input) ?? graph.constants.get(node.inputs[input]);
-    if (tensor) operands.set(input, withElement(tensor, position, value));
-  }
-  if (!narrowing?.attributes && !narrowing?.removeAttributes && operands.size === 0) {
+/** Whether a new tensor can take the place of the old one, which nobody else reads. */
+function keepsName(graph: Graph, node: Node, index: number): boolean {
+  const name = node.inputs[index];
+  return graph.constants.has(name) && graph.hasOneReader(name);
+}
+
+function addNarrowed(
+  graph: Graph,
+  node: Node,
+  { attributes, removeAttributes = [] }: Narrowing,
+  own: ReadonlyMap<number, Tensor> | undefined,
+  builder: GraphBuilder,
+): void {
+  const renamed = [...(own ?? [])].filter(([index]) => !keepsName(graph, node, index));
+  if (!attributes && removeAttributes.length === 0 && renamed.length === 0) {
     copyNode(graph, node, builder);
     return;
   }
   const inputs = [...node.inputs];
-  for (const [index, tensor] of operands) {
+  for (const [index, tensor] of renamed) {
     while (inputs.length <= index) inputs.push('');
     inputs[index] = builder.constant(builder.fresh(inputs[index] || `${node.outputs[0]}/${index}`), tensor);
   }
-  const removed = new Set(narrowing?.removeAttributes);
-  const attributes = { ...node.attributes, ...narrowing?.attributes };
-  builder.add({
-    op: node.op,
-    name: node.name,
-    inputs,
-    outputs: node.outputs,
-    attributes: Object.fromEntries(Object.entries(attributes).filter(([name]) => !removed.has(name))),
-  });
+  const kept = Object.entries({ ...node.attributes, ...attributes }).filter(([name]) => !removeAttributes.includes(name));
+  const { op, name, outputs } = node;
+  builder.add({ op, name, inputs, outputs, attributes: Object.fromEntries(kept) });
 }
 
+/** Only that element's bytes change: int64 bounds such as 2⁶³ − 1 have no exact double. */
 function withElement(tensor: Tensor, position: number, value: number): Tensor {
-  const numbers = tensor.toFloat64();
-  numbers[position] = value;
-  return Tensor.encode(tensor.dtype, tensor.shape, numbers);
+  const bytes = tensor.toBytes().slice();
+  const element = Tensor.encode(tensor.dtype, [1], [value]).toBytes();
+  bytes.set(element, position * element.length);
+  return Tensor.over(tensor.dtype, tensor.shape, bytesInMemory(bytes));
 }

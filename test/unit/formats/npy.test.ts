@@ -121,11 +121,11 @@ describe('npz', () => {
     await expect(readArray(join(folder, 'absent.npy'))).rejects.toThrow(/cannot read .*absent\.npy/);
   });
 
-  it('refuses a member that claims more than its bytes can hold', () => {
+  it.each([500_000_000, 2_147_483_647])('refuses a member that claims %d bytes and cannot hold them', (claim) => {
     const bytes = Buffer.from(zipSync({ 'a.npy': [encodeNpy(new Uint8Array(100), [100]), { level: 9 }] }));
     const entry = bytes.indexOf(Buffer.from('PK\x01\x02'));
-    bytes.writeUInt32LE(0x7fffffff, entry + 24);
-    expect(() => parseNpz(bytes, 'a.npz')).toThrow(/a\.npy claims 2147483647 bytes/);
+    bytes.writeUInt32LE(claim, entry + 24);
+    expect(() => parseNpz(bytes, 'a.npz')).toThrow(`a.npy claims ${claim} bytes`);
   });
 
   it('refuses an archive that claims 2^32 members', () => {
