@@ -15,7 +15,8 @@ export function traceElement(graph: Graph, reader: Reader, position: number): Tr
   let isPrivate = true;
   for (;;) {
     const value = reader.node.inputs[reader.index] ?? '';
-    if (graph.constants.has(value)) return isPrivate ? { kind: 'constant', constant: value, position, reader } : undefined;
+    if (graph.constants.has(value))
+      return isPrivate ? { kind: 'constant', constant: value, position, reader } : undefined;
     isPrivate &&= graph.hasOneReader(value);
     const step = stepBack(graph, value, position);
     if (!step || 'axis' in step) return step && { kind: 'size', axis: step };
@@ -63,7 +64,9 @@ export class SizeReaders {
   /** Whether every element that comes out can be followed back. */
   private passesOn(node: Node): boolean {
     if (node.op === 'Shape') return true;
-    return node.op in STEPS && positionsOf(this.graph, node.outputs[0]).every((i) => STEPS[node.op](this.graph, node, i));
+    return (
+      node.op in STEPS && positionsOf(this.graph, node.outputs[0]).every((i) => STEPS[node.op](this.graph, node, i))
+    );
   }
 }
 

@@ -1,4 +1,5 @@
-import type { Tensor } from '../ir/tensor.js';
+import { bytesInMemory } from '../ir/bytes.js';
+import { Tensor } from '../ir/tensor.js';
 
 /**
  * A convolution's weight W[p, q, k] as it is stored: `groups` blocks of `outer` rows p on axis 0, `inner` coordinates q
@@ -49,8 +50,15 @@ export function unfoldedShape({ groups, outer, inner, spatial, positions }: Kern
   }
 }
 
-/** Bytes of a weight that are read at once where its matrices are small. */
+/** Bytes of a weight that are read at once. */
 const SLAB = 8 << 20;
+
+/** The kernel read once, for those who unfold it several times; a large one stays where it lies. */
+export function inMemoryIfSmall(kernel: Kernel): Kernel {
+  const { dtype, shape, byteLength } = kernel.weight;
+  if (byteLength > SLAB) return kernel;
+  return { ...kernel, weight: Tensor.over(dtype, shape, bytesInMemory(kernel.weight.toBytes())) };
+}
 
 /**
  * The matrices of an unfolding in order, row-major. The weight is read piece by piece where the matrices allow it. Each

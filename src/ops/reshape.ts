@@ -40,7 +40,7 @@ const reshape = defineOp({
       return sameAxes(data, position, output, position);
     });
   },
-  narrow: (call, { allowzero }) => narrowStatedSizes(call, 1, (size) => size === -1 || (size === 0 && !allowzero)),
+  narrow: (call) => narrowStatedSizes(call, 1, (size) => size === -1 || size === 0),
 });
 
 /** The output shape; sizes that follow from nothing known are symbols of their own. */

@@ -2,6 +2,7 @@ import type { Graph, Node } from '../ir/graph.js';
 import { applyEdits } from '../ir/rewrite.js';
 import { affineOf } from './folding/affine.js';
 import { FOLD_RULES, type FoldEdit, type FoldRule, LAST_RULES } from './folding/rules.js';
+import { createScope } from './folding/scope.js';
 import type { Pass, PassContext } from './pass.js';
 
 /**
@@ -46,14 +47,15 @@ function foldRound(
   context: PassContext,
   warn: (message: string) => void,
 ): Graph | undefined {
+  const scope = createScope(graph);
   const touched = new Set<Node>();
   const edits: FoldEdit[] = [];
   for (const node of graph.nodes) {
     const affine = touched.has(node) ? undefined : affineOf(graph, node, warn);
     if (!affine) continue;
     for (const rule of rules) {
-      const edit = rule(graph, affine);
-      if (!edit || [...edit.replace.keys()].some((other) => touched.has(other))) continue;
+      const edit = rule(scope, affine);
+      if (typeof edit === 'string' || [...edit.replace.keys()].some((other) => touched.has(other))) continue;
       for (const other of edit.replace.keys()) touched.add(other);
       edits.push(edit);
       context.note({ layer: node.name, action: edit.action });
@@ -63,12 +65,11 @@ function foldRound(
   return edits.length ? applyEdits(graph, context.semantics, edits) : undefined;
 }
 
+/** What stops each rule, once for each reason. */
 function whyKept(graph: Graph, node: Node): string {
-  if (node.attributes.training_mode) return 'it is in training mode';
-  if (!affineOf(graph, node)) return 'its parameters are not constants';
-  const before = graph.producer(node.inputs[0]);
-  const after = graph.readers(node.outputs[0]).map((reader) => reader.node.op);
-  const source = before ? `${before.op} '${before.name}'` : 'the input of the model';
-  const shared = graph.hasOneReader(node.inputs[0]) ? '' : ', whose output others read too';
-  return `no exact rule moves it back into ${source}${shared}, or forward into ${after.join(', ') || 'the output'}`;
+  const affine = affineOf(graph, node);
+  if (!affine) return 'its parameters are not constants';
+  const scope = createScope(graph);
+  const reasons = [...FOLD_RULES, ...LAST_RULES].map((rule) => rule(scope, affine));
+  return [...new Set(reasons)].join('; ');
 }

@@ -1,4 +1,4 @@
-import { kernelOf } from '../analysis/unfolding.js';
+import { inMemoryIfSmall, type Kernel, kernelOf } from '../analysis/unfolding.js';
 import { badOption, interrupted } from '../errors.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Graph, Node } from '../ir/graph.js';
@@ -89,15 +89,19 @@ class Factorizer {
     this.context.progress(this.#visited++ / this.graph.nodes.length, node.name);
     if (node.op !== 'Conv' && node.op !== 'ConvTranspose') return false;
     const layer = node.name || node.outputs[0];
-    const choice = this.#reasonToKeep(node, layer) ?? this.#choose(node, node.op);
-    if (typeof choice === 'string') {
-      this.context.note({ layer, action: 'kept', reason: choice });
-      return false;
-    }
-    const kernel = kernelOfNode(this.graph, node);
-    this.#replace(node, node.op, choice, builder);
+    const reason = this.#reasonToKeep(node, layer);
+    if (reason !== undefined) return this.#keep(layer, reason);
+    const kernel = inMemoryIfSmall(kernelOfNode(this.graph, node));
+    const choice = this.#choose(node, node.op, kernel);
+    if (typeof choice === 'string') return this.#keep(layer, choice);
+    this.#replace(node, this.#store(node, node.op, kernel, choice, builder), builder);
     this.context.note(changeOf(layer, choice, kernel.weight.size));
     return true;
+  }
+
+  #keep(layer: string, reason: string): false {
+    this.context.note({ layer, action: 'kept', reason });
+    return false;
   }
 
   #reasonToKeep(node: Node, layer: string): string | undefined {
@@ -117,8 +121,7 @@ class Factorizer {
     return undefined;
   }
 
-  #choose(node: Node, op: ConvolutionOp): Choice | string {
-    const kernel = kernelOfNode(this.graph, node);
+  #choose(node: Node, op: ConvolutionOp, kernel: Kernel): Choice | string {
     const strides = (node.attributes.strides as readonly number[] | undefined) ?? kernel.spatial.map(() => 1);
     const forms = this.#formsFor(node, formsOf(op, kernel, strides));
     if (forms.length === 0) return 'its kernel cannot be split into two spatial factors';
@@ -137,8 +140,7 @@ class Factorizer {
     });
   }
 
-  #replace(node: Node, op: ConvolutionOp, choice: Choice, builder: GraphBuilder): void {
-    const [first, second] = this.#store(node, op, choice, builder);
+  #replace(node: Node, [first, second]: readonly StoredFactor[], builder: GraphBuilder): void {
     const [x, , ...bias] = node.inputs;
     const [output] = node.outputs;
     const between = builder.fresh(`${output}/${first.suffix}`);
@@ -160,8 +162,7 @@ class Factorizer {
   }
 
   /** Nodes that share a weight share its factors. */
-  #store(node: Node, op: ConvolutionOp, { form, rank }: Choice, builder: GraphBuilder): readonly StoredFactor[] {
-    const kernel = kernelOfNode(this.graph, node);
+  #store(node: Node, op: ConvolutionOp, kernel: Kernel, { form, rank }: Choice, builder: GraphBuilder) {
     const weight = node.inputs[1];
     const key = JSON.stringify([weight, op, kernel.groups, form.unfolding, rank]);
     const known = this.#stored.get(key);
@@ -176,7 +177,7 @@ class Factorizer {
   }
 }
 
-function kernelOfNode(graph: Graph, node: Node) {
+function kernelOfNode(graph: Graph, node: Node): Kernel {
   const weight = graph.constants.get(node.inputs[1]) as Tensor;
   return kernelOf(weight, (node.attributes.group as number | undefined) ?? 1);
 }

@@ -102,7 +102,7 @@ function dropUnits(call: TieCall, ties: readonly Tie[], { seed, pinned = [] }: L
     const coordinates = Array.from({ length: extent }, (_, c) => `${name} ${axis} ${c}`);
     const mentioned = coordinates.some((c) => units.has(c));
     const fixed = pinned.includes(`${name} ${axis}`) || !mentioned;
-    for (const c of coordinates) if (fixed || (name.startsWith('out') && !units.has(c))) units.join('fixed', c);
+    for (const c of coordinates) units.join(c, fixed || (name.startsWith('out') && !units.has(c)) ? 'fixed' : c);
   }
   const random = createRandom(seed);
   const dropped = new Set<string>();

@@ -157,6 +157,11 @@ describe('thinning of pools and convolutions', () => {
       ['in_0 1', 'out_0 1'],
     ],
     ['LpPool', { op: 'LpPool', inputs: [x], attributes: halving }, ['in_0 1', 'out_0 1']],
+    [
+      'AveragePool of the same size',
+      { op: 'AveragePool', inputs: [x], attributes: { kernel_shape: [3, 3], pads: [1, 1, 1, 1] } },
+      ['in_0 1', 'out_0 1'],
+    ],
     ['GlobalAveragePool', { op: 'GlobalAveragePool', inputs: [x] }, ['in_0 1', 'out_0 1']],
     ['GlobalMaxPool', { op: 'GlobalMaxPool', inputs: [x] }, ['in_0 1', 'out_0 1']],
     [
@@ -199,6 +204,7 @@ describe('thinning of pools and convolutions', () => {
     for (let seed = 0; seed < 8; seed++)
       for (const axis of await expectThinningLaw(node, { seed, pinned: ['in_0 0'] })) seen.add(axis);
     expect([...seen].sort()).toEqual(expect.arrayContaining(thinned));
+    expect([...seen]).not.toContain('in_0 2');
   });
 
   it('leaves channels alone where indices count through them', () => {

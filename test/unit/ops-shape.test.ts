@@ -1,10 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { analyseChannels } from '../../src/analysis/channels.js';
+import { parseGraph } from '../../src/ir/parse.js';
 import { Tensor } from '../../src/ir/tensor.js';
 import type { Dim } from '../../src/ir/types.js';
 import { resolveAttributes } from '../../src/ops/attributes.js';
-import { operators } from '../../src/ops/index.js';
+import { operators, semantics } from '../../src/ops/index.js';
 import type { ElementSource, Tie } from '../../src/ops/op.js';
+import { applyThinning, KeptCoordinates } from '../../src/passes/thinning/apply.js';
 import { expectAgreement, expectRefusal, expectThinningLaw } from '../support/op-laws.js';
 import { computed, constant, counting, inferNode, integers, type NodeCase, unknown } from '../support/run-node.js';
 
@@ -88,6 +91,7 @@ describe('symbolic shapes', () => {
 
   it('does not take a sum for a product', () => {
     expect(shapeAfter(['h+2', 'w'], ['h', -1])?.[1]).not.toBe('w');
+    expect(shapeAfter(['h+2*w', 3], ['w', -1])?.[1]).toBe('floor((3*(h+2*w))/w)');
     expect(shapeAfter(['2*(h+2)', 'w'], ['h+2', -1])).toEqual(['h+2', '2*w']);
   });
 
@@ -153,6 +157,12 @@ describe('ties of Reshape', () => {
     expect(short(reshapeTies(['n', 64, 'h', 'w'], [0, 64, -1]))).toEqual(['in 1 = out 1']);
     expect(short(reshapeTies(['n', 'h', 'w', 64], ['n', -1, 64]))).toEqual(['in 3 = out 2']);
     expect(short(reshapeTies([1, 64, 5, 5], [-1, 64, 25]))).toContain('in 1 = out 1');
+    expect(short(reshapeTies(['n', 'h', 64], ['m', -1, 64]))).toEqual(['in 2 = out 2']);
+  });
+
+  it('leaves axes alone that have no factor in common', () => {
+    expect(short(reshapeTies([6, 4], [4, 6]))).toEqual([]);
+    expect(short(reshapeTies(['n', 6, 'h'], ['n', 4, -1]))).toEqual([]);
   });
 
   it('lets the largest axis of a split carry the channels, and of equal ones the innermost', () => {
@@ -233,12 +243,77 @@ describe('ties of shapes', () => {
     );
   });
 
+  it('holds for any Reshape of twelve or thirty-six elements', async () => {
+    const shapes = (size: number) =>
+      fc.array(fc.constantFrom(1, 2, 3, 4, 6, 9), { maxLength: 4 }).map((list) => fitted(list, size));
+    const pair = fc.constantFrom(12, 36).chain((size) => fc.tuple(shapes(size), shapes(size), fc.nat()));
+    await fc.assert(
+      fc.asyncProperty(pair, ([from, to, seed]) =>
+        expectThinningLaw({ op: 'Reshape', inputs: [counting(from), integers(...to)] }, { seed }).then(() => undefined),
+      ),
+      { seed: 3, numRuns: 100 },
+    );
+  });
+
   it('reads a shape without fixing it', () => {
     const data = unknown('x', ['n', 8, 'h', 'w']);
     const definition = operators.get('Shape')!;
     const outputs = [{ name: 'shape', type: { dtype: 'i64', shape: [4] } as const }];
     const call = { inputs: [data], outputs, source: () => undefined, isPinned: () => false };
     expect(short(definition.ties(call, resolveAttributes(definition.attributes, {})))).toEqual(['x 1 = x 1']);
+  });
+});
+
+describe('a channel shuffle', () => {
+  const shuffle = parseGraph(
+    `graph shuffle(%x: f32[n,3,h,6]) {
+      %w = const f32[8,3,1,1] zero()
+      %v = const f32[2,8,1,1] zero()
+      %s = const i64[5] {0, 2, 4, -1, 6}
+      %t = const i64[4] {0, 8, -1, 6}
+      %a = Conv(%x, %w)
+      %b = Reshape(%a, %s)
+      %c = Transpose(%b) {perm=[0,2,1,3,4]}
+      %d = Reshape(%c, %t)
+      %e = Conv(%d, %v)
+      return %e
+    }`,
+    semantics,
+    (_, __, count) => new Float32Array(count),
+  );
+
+  it('frees equal places of all groups, in both orders', () => {
+    const free = analyseChannels(shuffle).classes.filter(({ axes }) => axes.some(({ value }) => value === 'a'));
+    expect(free).toHaveLength(1);
+    const on = (value: string) => free[0].axes.findIndex((ref) => ref.value === value && ref.axis === 1);
+    expect(free[0].units.map(({ coordinates }) => coordinates[on('a')])).toEqual([
+      [0, 4],
+      [1, 5],
+      [2, 6],
+      [3, 7],
+    ]);
+    expect(free[0].units.map(({ coordinates }) => coordinates[on('d')])).toEqual([
+      [0, 1],
+      [2, 3],
+      [4, 5],
+      [6, 7],
+    ]);
+  });
+
+  it('is thinned with its stated sizes', () => {
+    const kept = new KeptCoordinates();
+    for (const [value, axis, coordinates] of [
+      ['w', 0, [0, 2, 4, 6]],
+      ['a', 1, [0, 2, 4, 6]],
+      ['b', 2, [0, 2]],
+      ['c', 1, [0, 2]],
+      ['d', 1, [0, 1, 4, 5]],
+      ['v', 1, [0, 1, 4, 5]],
+    ] as const)
+      kept.set({ value, axis }, coordinates);
+    const thinned = applyThinning(shuffle, kept, semantics);
+    expect(thinned.type('b').shape).toEqual(['n', 2, 2, 'h', 6]);
+    expect(thinned.type('d').shape).toEqual(['n', 4, 'h', 6]);
   });
 });
 
@@ -249,4 +324,15 @@ function merged(factors: readonly number[], joins: readonly boolean[]): number[]
     else shape.push(factor);
     return shape;
   }, []);
+}
+
+/** The extents as far as they divide `size`, and what is left as the last one. */
+function fitted(extents: readonly number[], size: number): number[] {
+  let left = size;
+  const fits = extents.filter((extent) => {
+    const divides = left % extent === 0;
+    if (divides) left /= extent;
+    return divides;
+  });
+  return [...fits, left];
 }

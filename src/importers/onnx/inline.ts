@@ -5,6 +5,7 @@ import { MessageWriter } from '../../formats/onnx/message-writer.js';
 import { ATTRIBUTE } from '../../formats/onnx/schema.js';
 import type { OnnxAttribute, OnnxFunction, OnnxNode } from '../../formats/onnx/structures.js';
 import { WireReader } from '../../formats/onnx/wire.js';
+import { FreshNames } from './fresh-names.js';
 import { inOrder } from './order.js';
 
 /** A node after calls of the file's functions were replaced by their bodies. */
@@ -15,11 +16,12 @@ export interface FlatNode {
 }
 
 /** Calls within calls multiply; no sensible model comes near this. */
-const MOST_NODES = 200_000;
+const MOST_NODES = 100_000;
 
 /** Unfolds calls of the functions that an ONNX file defines. */
 export class FunctionInliner {
   private readonly functions = new Map<string, OnnxFunction>();
+  private readonly freshNames: FreshNames;
   private count = 0;
 
   /**
@@ -32,6 +34,7 @@ export class FunctionInliner {
     private readonly names: Set<string>,
     private readonly file: string,
   ) {
+    this.freshNames = new FreshNames((name) => names.has(name));
     for (const definition of functions) {
       const key = keyOf(definition.domain, definition.name, definition.overload);
       if (this.functions.has(key)) throw notAModel(file, `it defines the function '${definition.name}' twice`);
@@ -86,8 +89,7 @@ export class FunctionInliner {
   }
 
   private fresh(base: string): string {
-    let name = base;
-    for (let i = 1; this.names.has(name); i++) name = `${base}_${i}`;
+    const name = this.freshNames.next(base);
     this.names.add(name);
     return name;
   }

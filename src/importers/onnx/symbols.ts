@@ -1,6 +1,7 @@
 import type { OnnxValueInfo } from '../../formats/onnx/structures.js';
 import type { Dim, ValueType } from '../../ir/types.js';
 import { knownDataType } from '../../ops/data-type.js';
+import { FreshNames } from './fresh-names.js';
 
 /** Texts that exporters write where a dimension is simply not known; two of them need not be equal. */
 const UNKNOWN = /^(none|null|unknown|unk_.*|\?|-1|)$/i;
@@ -13,6 +14,7 @@ export class Symbols {
   private readonly byText = new Map<string, string>();
   /** The text in the file of each symbol; null where the file has none. */
   readonly texts = new Map<string, string | null>();
+  private readonly freshNames = new FreshNames((name) => this.texts.has(name));
 
   /** The type that the file states for a value. */
   typeOf(info: OnnxValueInfo): ValueType {
@@ -34,8 +36,7 @@ export class Symbols {
 
   private define(base: string, text: string | null): string {
     const safe = base.replace(/\W/g, '_').replace(/^(?=\d)/, '_');
-    let symbol = safe;
-    for (let i = 1; this.texts.has(symbol); i++) symbol = `${safe}_${i}`;
+    const symbol = this.freshNames.next(safe);
     this.texts.set(symbol, text);
     return symbol;
   }

@@ -1,16 +1,21 @@
 import type { Graph, Node } from '../../ir/graph.js';
+import { isFloat } from '../../ir/types.js';
+
+/** y = s·x + t per channel (axis 1). */
+export interface ChannelAffine {
+  readonly scale: Float64Array;
+  readonly shift: Float64Array;
+}
 
 /**
- * A node that does y = s·x + t per channel (axis 1) with constants: a BatchNormalization, or the Mul and Add that an
- * exporter has taken one apart into.
+ * A node that does y = s·x + t per channel with constants: a BatchNormalization, or the Mul and Add that an exporter
+ * has taken one apart into.
  */
-export interface Affine {
+export interface Affine extends ChannelAffine {
   readonly node: Node;
   /** The value that is scaled and shifted. */
   readonly input: string;
   readonly output: string;
-  readonly scale: Float64Array;
-  readonly shift: Float64Array;
 }
 
 /** Recognises a per-channel affine node; undefined where parameters are computed or the channel count is open. */
@@ -28,10 +33,18 @@ export function affineOf(graph: Graph, node: Node, warn: (message: string) => vo
   }
 }
 
+export function isIdentityScale(scale: Float64Array): boolean {
+  return scale.every((value) => value === 1);
+}
+
+export function isZeroShift(shift: Float64Array): boolean {
+  return shift.every((value) => value === 0);
+}
+
 /** s = γ / √(σ² + ε), t = β − μ·s (algorithms, C). */
 function batchNormalization(graph: Graph, node: Node, warn: (message: string) => void): Affine | undefined {
   const [gamma, beta, mean, variance] = node.inputs.slice(1).map((name) => graph.constants.get(name)?.toFloat64());
-  if (!gamma || !beta || !mean || !variance || node.attributes.training_mode) return undefined;
+  if (!gamma || !beta || !mean || !variance) return undefined;
   const epsilon = (node.attributes.epsilon as number | undefined) ?? 1e-5;
   if (variance.some((value) => value < 0))
     warn(`BatchNormalization '${node.name}' has a negative running variance; it counts as 0`);
@@ -42,12 +55,13 @@ function batchNormalization(graph: Graph, node: Node, warn: (message: string) =>
 
 function arithmetic(graph: Graph, node: Node): Affine | undefined {
   const constantAt = node.inputs.findIndex((input) => graph.constants.has(input));
-  if (constantAt < 0 || node.inputs.length !== 2) return undefined;
+  if (constantAt < 0) return undefined;
   const input = node.inputs[1 - constantAt];
-  const channels = graph.type(input).shape?.[1];
-  const sameShape = graph.type(input).shape?.join() === graph.type(node.outputs[0]).shape?.join();
-  if (typeof channels !== 'number' || !sameShape) return undefined;
-  const numbers = perChannel(graph, node.inputs[constantAt], channels, graph.type(input).shape?.length ?? 0);
+  const { shape, dtype } = graph.type(input);
+  const channels = shape?.[1];
+  const sameShape = shape?.join() === graph.type(node.outputs[0]).shape?.join();
+  if (typeof channels !== 'number' || !sameShape || !isFloat(dtype)) return undefined;
+  const numbers = perChannel(graph, node.inputs[constantAt], channels, shape?.length ?? 0);
   if (!numbers || (constantAt === 0 && node.op === 'Div')) return undefined;
   const ones = new Float64Array(channels).fill(1);
   const zeros = new Float64Array(channels);

@@ -1,53 +1,50 @@
 import type { Graph, Node } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
+import type { ChannelAffine } from './affine.js';
 
-/** A new weight and bias for a layer, in float64 until they are stored. */
+/** A new weight and bias for a layer. */
 export interface FoldedLayer {
   readonly weight: Tensor;
   readonly bias: Tensor;
 }
 
 /** Layers that a per-channel affine can be folded into: y = W·x + b with constant W and b. */
-export function isFoldable(graph: Graph, node: Node | undefined): node is Node {
-  if (!node || !['Conv', 'ConvTranspose', 'Gemm'].includes(node.op)) return false;
-  if (!graph.constants.has(node.inputs[1])) return false;
+export function isFoldable(graph: Graph, node: Node): boolean {
+  if (!['Conv', 'ConvTranspose', 'Gemm'].includes(node.op) || !graph.constants.has(node.inputs[1])) return false;
   const bias = node.inputs[2] ?? '';
   if (node.op !== 'Gemm') return bias === '' || graph.constants.has(bias);
   const { alpha = 1, beta = 1, transA = 0 } = node.attributes;
-  const plainBias = bias === '' || graph.constants.get(bias)?.shape.length === 1;
+  const [columns] = graph.type(node.outputs[0]).shape?.slice(-1) ?? [];
+  const biasShape = graph.constants.get(bias)?.shape;
+  const plainBias = bias === '' || biasShape?.length === 0 || (biasShape?.length === 1 && biasShape[0] === columns);
   return alpha === 1 && beta === 1 && transA === 0 && plainBias;
 }
 
-/** W'_o = s_o·W_o and b' = s·b + t: an affine on the layer's output. Exact. */
-export function foldIntoOutput(graph: Graph, node: Node, scale: Float64Array, shift: Float64Array): FoldedLayer {
+/**
+ * W'_o = s_o·W_o and b' = s·b + t: an affine on the layer's output. Exact. Undefined where a number would be too large
+ * for the layer's own type (half precision).
+ */
+export function foldIntoOutput(graph: Graph, node: Node, { scale, shift }: ChannelAffine): FoldedLayer | undefined {
   const { weight, outOf } = weightOf(graph, node);
-  const bias = biasOf(graph, node, scale.length);
-  return {
-    weight: scaleWeight(weight, (row, column) => scale[outOf(row, column)]),
-    bias: Tensor.encode(
-      weight.dtype,
-      [scale.length],
-      bias.map((value, o) => scale[o] * value + shift[o]),
-    ),
-  };
+  const bias = biasOf(graph, node, scale.length).map((value, o) => scale[o] * value + shift[o]);
+  return stored(
+    scaleWeight(weight, (row, column) => scale[outOf(row, column)]),
+    Tensor.encode(weight.dtype, [bias.length], bias),
+  );
 }
 
-/** W'_oi = W_oi·s_i and b' = b + Σ W_oi·t_i: an affine on the layer's input. Exact where every tap sees the input. */
-export function foldIntoInput(graph: Graph, node: Node, scale: Float64Array, shift: Float64Array): FoldedLayer {
+/**
+ * W'_oi = W_oi·s_i and b' = b + Σ W_oi·t_i: an affine on the layer's input. Exact where every tap sees the input.
+ * Undefined where a number would be too large.
+ */
+export function foldIntoInput(graph: Graph, node: Node, { scale, shift }: ChannelAffine): FoldedLayer | undefined {
   const { weight, outOf, inOf, outputs } = weightOf(graph, node);
-  const bias = biasOf(graph, node, outputs).slice();
-  const values = weight.toFloat64();
-  const [rows, columns] = weight.shape;
-  const kernel = values.length / (rows * columns);
-  for (let at = 0; at < values.length; at++) {
-    const pair = Math.floor(at / kernel);
-    const [row, column] = [Math.floor(pair / columns), pair % columns];
-    bias[outOf(row, column)] += values[at] * shift[inOf(row, column)];
-  }
-  return {
-    weight: scaleWeight(weight, (row, column) => scale[inOf(row, column)]),
-    bias: Tensor.encode(weight.dtype, [outputs], bias),
-  };
+  const bias = biasOf(graph, node, outputs);
+  const scaled = scaleWeight(weight, (row, column, sum) => {
+    bias[outOf(row, column)] += sum() * shift[inOf(row, column)];
+    return scale[inOf(row, column)];
+  });
+  return stored(scaled, Tensor.encode(weight.dtype, [outputs], bias));
 }
 
 /** Which output and input channel the entry (row, column) of a weight's two channel axes belongs to, groups included. */
@@ -64,21 +61,39 @@ function weightOf(graph: Graph, node: Node) {
     : { weight, outOf: other, inOf: own, outputs: columns * group };
 }
 
+/** A fresh copy; one number counts for all channels. */
 function biasOf(graph: Graph, node: Node, channels: number): Float64Array {
   const bias = graph.constants.get(node.inputs[2] ?? '')?.toFloat64();
   if (!bias) return new Float64Array(channels);
   return bias.length === channels ? bias : new Float64Array(channels).fill(bias[0]);
 }
 
-function scaleWeight(weight: Tensor, factor: (row: number, column: number) => number): Tensor {
+/** Multiplies each kernel by a factor of its own, which may depend on the sum of its taps; rounds once. */
+function scaleWeight(weight: Tensor, factor: (row: number, column: number, sum: () => number) => number): Tensor {
   const [rows, columns] = weight.shape;
-  const values = weight.toFloat64();
-  const kernel = values.length / (rows * columns);
+  const values = weight.dtype === 'f32' ? weight.toFloat32() : weight.toFloat64();
+  const kernel = values.length / Math.max(1, rows * columns);
   let at = 0;
+  const sum = () => {
+    let total = 0;
+    for (let i = at; i < at + kernel; i++) total += values[i];
+    return total;
+  };
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) {
-      const scale = factor(row, column);
+      const scale = factor(row, column, sum);
       for (const end = at + kernel; at < end; at++) values[at] *= scale;
     }
-  return Tensor.encode(weight.dtype, weight.shape, values);
+  return weight.dtype === 'f32' ? Tensor.from(weight.shape, values) : Tensor.encode(weight.dtype, weight.shape, values);
+}
+
+function stored(weight: Tensor, bias: Tensor): FoldedLayer | undefined {
+  return allFinite(weight) && allFinite(bias) ? { weight, bias } : undefined;
+}
+
+/** Whether storing numbers in their own type made none infinite. */
+export function allFinite(tensor: Tensor): boolean {
+  const values = tensor.toNumbers();
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
 }

@@ -15,8 +15,8 @@ export interface Choice {
   readonly relativeError: number;
 }
 
-/** Floating-point operations that the search for a rank may take in one form of one layer, some seconds at most. */
-const AFFORDABLE = 3e9;
+/** Floating-point operations that the search for a rank may take in one form of one layer: a second or so. */
+const AFFORDABLE = 1e9;
 
 const PRECISION: Partial<Record<DataType, number>> = { f16: 2 ** -11, bf16: 2 ** -8, f32: 2 ** -24, f64: 2 ** -46 };
 

@@ -43,7 +43,7 @@ function nameOf(op: ConvolutionOp, unfolding: Unfolding): FormName {
 function costPerRank(kernel: Kernel, unfolding: Unfolding, strides: readonly number[]) {
   const { count, rows, columns } = unfoldedShape(kernel, unfolding);
   const product = (numbers: readonly number[]) => numbers.reduce((a, b) => a * b, 1);
-  const rowVisits = 1;
+  const rowVisits = unfolding === 'outer' ? product(strides) : 1;
   const columnVisits = unfolding === 'spatial' ? product(strides.slice(1)) : 1;
   return {
     parametersPerRank: count * (rows + columns),

@@ -52,7 +52,8 @@ function narrowConstants(graph: Graph, kept: KeptCoordinates, own: OwnConstants)
     if (tensor) constants.set(axis.value, tensor.take(axis.axis, coordinates));
   }
   for (const [node, operands] of own)
-    for (const [index, tensor] of operands) if (keepsName(graph, node, index)) constants.set(node.inputs[index], tensor);
+    for (const [index, tensor] of operands)
+      if (keepsName(graph, node, index)) constants.set(node.inputs[index], tensor);
   return constants;
 }
 
@@ -113,7 +114,9 @@ function addNarrowed(
     while (inputs.length <= index) inputs.push('');
     inputs[index] = builder.constant(builder.fresh(inputs[index] || `${node.outputs[0]}/${index}`), tensor);
   }
-  const kept = Object.entries({ ...node.attributes, ...attributes }).filter(([name]) => !removeAttributes.includes(name));
+  const kept = Object.entries({ ...node.attributes, ...attributes }).filter(
+    ([name]) => !removeAttributes.includes(name),
+  );
   const { op, name, outputs } = node;
   builder.add({ op, name, inputs, outputs, attributes: Object.fromEntries(kept) });
 }

@@ -1,0 +1,153 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { decodeMetadata } from '../../src/formats/metadata.js';
+import { load } from '../../src/importers/index.js';
+import { freshFolder, MODEL, runCli, SAMPLE } from './run-cli.js';
+
+const FAST = ['--no-validate', '-q'];
+
+test('the main job writes the artefact and the report, and prints what it means', async () => {
+  const cwd = freshFolder();
+  const args = ['--thin', '0.5', '--latency', 'none', '--test-data', join(SAMPLE, 'test'), MODEL];
+  const { code, stdout } = await runCli(args, { cwd });
+  expect(code).toBe(0);
+  expect(stdout).toContain('Dice (test)');
+  expect(stdout).toMatch(/equivalent at a margin of 0.01/);
+  expect(readdirSync(join(cwd, 'compressed')).sort()).toEqual(['model.onnx', 'report.json', 'worst.png']);
+  const report = JSON.parse(readFileSync(join(cwd, 'compressed/report.json'), 'utf8'));
+  expect(report.ratios.parameters).toBeGreaterThan(3);
+  expect(report.accuracy.perImage).toHaveLength(120);
+  expect(report.artifacts[0].latencyMs).toBeNull();
+  expect(report.artifacts[0].reasons.latencyMs).toMatch(/--latency none/);
+});
+
+test('the same input, options and seed give the same bytes, wherever they are written', async () => {
+  const [a, b] = [freshFolder(), freshFolder()];
+  for (const out of [a, b]) await runCli(['--thin', '0.25', '--separable', ...FAST, '-o', out, MODEL]);
+  expect(readFileSync(join(a, 'model.onnx')).equals(readFileSync(join(b, 'model.onnx')))).toBe(true);
+});
+
+test('without images the accuracy is unknown, in the table, the report and the last line', async () => {
+  const cwd = freshFolder();
+  const { stdout } = await runCli(['--thin', '0.5', '--latency', 'none', MODEL], { cwd });
+  expect(stdout).toMatch(/accuracy.*unknown/);
+  expect(stdout).toContain('Accuracy is unknown: no images were given');
+  expect(stdout.trim().split('\n').at(-1)).toMatch(/^To measure what it cost: unet-compress validate .* --data/);
+  const report = JSON.parse(readFileSync(join(cwd, 'compressed/report.json'), 'utf8'));
+  expect(report.accuracy).toBeNull();
+  expect(report.artifacts[0].reasons.accuracy).toContain('unknown');
+});
+
+test('--dry-run prints the exact table and writes nothing', async () => {
+  const cwd = freshFolder();
+  const { code, stdout } = await runCli(['--thin', '0.125', '--separable', '--dry-run', MODEL], { cwd });
+  expect(code).toBe(0);
+  expect(existsSync(join(cwd, 'compressed'))).toBe(false);
+  const out = freshFolder();
+  await runCli(['--thin', '0.125', '--separable', ...FAST, '-o', out, MODEL]);
+  const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'));
+  expect(stdout).toContain(report.artifacts[0].parameters.toLocaleString('en-US'));
+  expect(stdout).toContain(report.artifacts[0].macs.toLocaleString('en-US'));
+  expect(stdout).toMatch(/thinned 16 -> 2/);
+});
+
+test('--json puts one object on stdout and all else on stderr', async () => {
+  const { stdout, stderr } = await runCli(['--json', '--no-validate', '--thin', '0.5', MODEL]);
+  expect(JSON.parse(stdout).reportVersion).toBe(1);
+  expect(stderr).toContain('parameters');
+});
+
+test('the artefact carries how to read it and where it came from', async () => {
+  const cwd = freshFolder();
+  const config = { thin: 0.5, preprocess: { scale: 1 / 255 }, output: { kind: 'logit', threshold: 0 } };
+  writeFileSync(join(cwd, 'config.json'), JSON.stringify(config));
+  await runCli(['--config', 'config.json', ...FAST, MODEL], { cwd });
+  const metadata = decodeMetadata(load(join(cwd, 'compressed/model.onnx')).metadata);
+  expect(metadata.output).toEqual({ kind: 'logit', threshold: 0 });
+  expect(metadata.provenance?.options).toMatchObject({ thin: 0.5, seed: 0 });
+});
+
+test('--fail-if-not-equivalent ends with 2', async () => {
+  const { code } = await runCli([
+    '--thin',
+    '0.125',
+    '--separable',
+    '--latency',
+    'none',
+    '--fail-if-not-equivalent',
+    '--test-data',
+    join(SAMPLE, 'test'),
+    MODEL,
+  ]);
+  expect(code).toBe(2);
+});
+
+test('Ctrl-C ends with 130 and leaves no half-written file', async () => {
+  const cwd = freshFolder();
+  const { code } = await runCli(['--thin', '0.5', '--latency', 'full', '--test-data', join(SAMPLE, 'test'), MODEL], {
+    cwd,
+    onStart: (kill) => setTimeout(() => kill('SIGINT'), 2500),
+  });
+  expect(code).toBe(130);
+  const left = existsSync(join(cwd, 'compressed')) ? readdirSync(join(cwd, 'compressed')) : [];
+  expect(left.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+});
+
+const wrongUse: [what: string, args: string[], sentence: RegExp][] = [
+  ['no model', [], /missing required argument/],
+  ['a model that is not there', ['missing.onnx'], /cannot read missing.onnx/],
+  ['--thin 0', ['--thin', '0', MODEL], /--thin must be a number above 0 and at most 1/],
+  ['--thin 2', ['--thin', '2', MODEL], /--thin must be a number above 0 and at most 1/],
+  ['a misspelt option', ['--separabel', MODEL], /Did you mean --separable/],
+  ['an unknown form', ['--separable', 'both', MODEL], /must be one of depthwise, spatial, auto/],
+  ['rank and error', ['--separable', '--rank', '2', '--max-error', '0.1', MODEL], /cannot go with a number for --rank/],
+  ['an unknown format', ['--format', 'coreml', MODEL], /can be onnx, not 'coreml'/],
+  [
+    'a glob without layers',
+    ['--thin', '0.5', '--exclude', 'decoder*', MODEL],
+    /no layer matches 'decoder\*'; the nearest layers are/,
+  ],
+  ['a bad input shape', ['--input-shape', '1,2', MODEL], /--input-shape/],
+  ['data that are not there', ['--thin', '0.5', '--data', 'missing', MODEL], /cannot read missing/],
+];
+
+test.each(wrongUse)('%s: one sentence and exit code 1', async (_, args, sentence) => {
+  const { code, stderr } = await runCli(args);
+  expect(stderr).toMatch(sentence);
+  expect(stderr).not.toMatch(/\n\s+at /);
+  expect(code).toBe(1);
+});
+
+test('files that are no models: one sentence each', async () => {
+  const cwd = freshFolder();
+  writeFileSync(join(cwd, 'text.onnx'), 'this is no model');
+  writeFileSync(join(cwd, 'cut.onnx'), readFileSync(MODEL).subarray(0, 5000));
+  writeFileSync(join(cwd, 'empty.onnx'), '');
+  for (const file of ['text.onnx', 'cut.onnx', 'empty.onnx']) {
+    const { code, stderr } = await runCli(['--thin', '0.5', file], { cwd });
+    expect([file, code]).toEqual([file, 1]);
+    expect(stderr).toContain(file);
+    expect(stderr).not.toMatch(/\n\s+at /);
+  }
+});
+
+test('writing over the input, or into a file, is refused', async () => {
+  const cwd = freshFolder();
+  mkdirSync(join(cwd, 'models'));
+  writeFileSync(join(cwd, 'models/net.onnx'), readFileSync(MODEL));
+  const over = await runCli(['--thin', '0.5', ...FAST, '-o', 'models', 'models/net.onnx'], { cwd });
+  expect(over.stderr).toMatch(/would be overwritten/);
+  expect(over.code).toBe(1);
+  const into = await runCli(['--thin', '0.5', ...FAST, '-o', 'models/net.onnx/out', 'models/net.onnx'], { cwd });
+  expect(into.stderr).toMatch(/cannot write/);
+  expect(into.code).toBe(1);
+});
+
+test('a configuration with a misspelt key names the nearest', async () => {
+  const cwd = freshFolder();
+  writeFileSync(join(cwd, 'config.json'), JSON.stringify({ thinn: 0.5 }));
+  const { code, stderr } = await runCli(['--config', 'config.json', MODEL], { cwd });
+  expect(stderr).toMatch(/no option 'thinn' here; did you mean 'thin'/);
+  expect(code).toBe(1);
+});

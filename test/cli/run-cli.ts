@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const SAMPLE = fileURLToPath(new URL('../../fixtures/sample/', import.meta.url));
+export const MODEL = join(SAMPLE, 'model.onnx');
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the built command as a user would; `onStart` may interrupt it. */
+export function runCli(
+  args: readonly string[],
+  { cwd = freshFolder(), onStart }: { cwd?: string; onStart?: (kill: (signal: NodeJS.Signals) => void) => void } = {},
+): Promise<CliResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CLI, ...args], { cwd });
+    const output = { stdout: '', stderr: '' };
+    child.stdout.on('data', (text) => {
+      output.stdout += text;
+    });
+    child.stderr.on('data', (text) => {
+      output.stderr += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, ...output }));
+    onStart?.((signal) => child.kill(signal));
+  });
+}
+
+export function freshFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'unet-compress-test-'));
+}
