@@ -5,6 +5,7 @@ import type { Graph } from './ir/graph.js';
 import { type Options, withDefaults } from './options.js';
 import { type PassReport, runPasses } from './passes/run.js';
 import { buildReport } from './recipe/build-report.js';
+import { openCalibration } from './recipe/calibration.js';
 import { readInputShapes } from './recipe/input-shapes.js';
 import { judgeArtifact } from './recipe/judge-artifact.js';
 import { planSteps } from './recipe/plan.js';
@@ -16,7 +17,7 @@ import type { Report } from './report/types.js';
 /** How a run shows itself while it goes on. */
 export interface Progress {
   readonly signal?: AbortSignal;
-  readonly onProgress?: (task: string, done: number, total: number) => void;
+  readonly onProgress?: (task: string, done: number, total: number, detail?: string) => void;
 }
 
 export interface Compressed {
@@ -25,17 +26,22 @@ export interface Compressed {
   readonly warnings: readonly string[];
 }
 
-/** Compresses a graph in memory: the passes alone, without files or runtimes. */
+/** Compresses a graph in memory: the passes alone. Only with `data` are files read and graphs run. */
 export async function compress(graph: Graph, options: Options = {}, progress: Progress = {}): Promise<Compressed> {
   const full = withDefaults(options);
   const shapes = readInputShapes(full.inputShape, graph.inputs);
-  return runPasses(graph, planSteps(graph, full, shapes), {
-    seed: full.seed,
-    check: full.check,
-    signal: progress.signal,
-    onProgress: (pass, fraction, detail) =>
-      progress.onProgress?.(detail ? `${pass}: ${detail}` : pass, Math.round(fraction * 100), 100),
-  });
+  const calibration = full.dryRun ? undefined : await openCalibration(graph, full, progress.signal);
+  try {
+    return await runPasses(graph, planSteps(graph, full, shapes, calibration !== undefined), {
+      seed: full.seed,
+      check: full.check,
+      signal: progress.signal,
+      calibration,
+      onProgress: (pass, fraction, detail) => progress.onProgress?.(pass, Math.round(fraction * 100), 100, detail),
+    });
+  } finally {
+    await calibration?.close();
+  }
 }
 
 /**
@@ -51,7 +57,7 @@ export async function compressFile(file: string, given: Options, progress: Progr
   if (!options.dryRun) await prepareTarget(file, target);
   const compressed = await compress(original, options, progress);
   if (options.dryRun) return buildReport({ file, target, original, compressed, options, judged: null });
-  const described = { ...compressed, graph: await withProvenance(compressed.graph, file, compressed.passes, options) };
+  const described = { ...compressed, graph: withProvenance(compressed.graph, file, compressed.passes, options) };
   await exportOnnx(described.graph, target, { externalData: options.externalData });
   const judged = await judgeArtifact(file, target, original, options, progress);
   const report = await buildReport({ file, target, original, compressed: described, options, judged });

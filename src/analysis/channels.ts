@@ -4,7 +4,7 @@ import type { Operand } from '../ir/semantics.js';
 import { resolveAttributes } from '../ops/attributes.js';
 import { operators } from '../ops/index.js';
 import type { AxisRef, OpDefinition, Tie, TieCall } from '../ops/op.js';
-import { Coordinates, type NumberedAxis } from './coordinates.js';
+import { Coordinates, type NumberedAxis, PIN } from './coordinates.js';
 import { elementSource, SizeReaders } from './shape-source.js';
 
 /**
@@ -41,6 +41,16 @@ export function analyseChannels(graph: Graph): ChannelAnalysis {
   return { classes: coupling.classes(), whyFixed: (axis) => coupling.whyFixed(axis) };
 }
 
+interface FreeUnit {
+  readonly axes: number[];
+  readonly lists: number[][];
+}
+
+interface UnitGroup {
+  readonly model: FreeUnit;
+  readonly units: Unit[];
+}
+
 class Coupling {
   private readonly coordinates: Coordinates;
   private readonly sizes: SizeReaders;
@@ -72,38 +82,50 @@ class Coupling {
     for (const value of node.outputs) this.pinUncovered(value, covered, reason, 'each coordinate');
     for (const axis of this.sizes.readBy(node)) {
       const numbered = this.coordinates.axis(axis);
-      if (numbered && !covered.has(numbered)) this.pin(axis, `${node.op} '${node.name}' computes with its size`);
+      if (numbered && !covered.has(numbered))
+        this.coordinates.pin(numbered, `${node.op} '${node.name}' computes with its size`);
     }
     for (const value of operandsReadTwice(node, definition))
       this.pinValue(value, `${node.op} '${node.name}' reads it in two places`);
   }
 
   classes(): ChannelClass[] {
-    const units = new Map<number, { axes: number[]; lists: number[][] }>();
-    for (const [index, axis] of this.coordinates.axes.entries())
-      for (let c = 0; c < axis.extent; c++) {
-        const root = this.coordinates.root(axis.first + c);
-        if (this.coordinates.isPinned(root)) continue;
-        const unit = units.get(root) ?? { axes: [], lists: [] };
-        units.set(root, unit);
-        if (unit.axes.at(-1) === index) unit.lists[unit.lists.length - 1].push(c);
+    const groups = new Map<number, UnitGroup[]>();
+    for (const unit of this.units()) {
+      const candidates = groups.get(unit.axes[0]) ?? [];
+      groups.set(unit.axes[0], candidates);
+      const group = candidates.find(({ model }) => liesAlike(model, unit));
+      if (group) group.units.push({ coordinates: unit.lists });
+      else candidates.push({ model: unit, units: [{ coordinates: unit.lists }] });
+    }
+    return [...groups.values()].flat().map(({ model, units }) => ({
+      axes: model.axes.map((axis) => this.coordinates.axes[axis].ref),
+      units,
+    }));
+  }
+
+  /** The free units, each with its axes by index. */
+  private units(): FreeUnit[] {
+    const units: FreeUnit[] = [];
+    const byRoot = new Map<number, FreeUnit>();
+    const roots = this.coordinates.roots();
+    for (const [index, { first, extent }] of this.coordinates.axes.entries())
+      for (let c = 0; c < extent; c++) {
+        const root = roots[first + c];
+        if (root === PIN) continue;
+        let unit = byRoot.get(root);
+        if (!unit) {
+          unit = { axes: [], lists: [] };
+          byRoot.set(root, unit);
+          units.push(unit);
+        }
+        if (unit.axes[unit.axes.length - 1] === index) unit.lists[unit.lists.length - 1].push(c);
         else {
           unit.axes.push(index);
           unit.lists.push([c]);
         }
       }
-    const classes = new Map<string, { axes: number[]; units: Unit[] }>();
-    for (const { axes, lists } of units.values()) {
-      // Units of one class lie on the same axes with equally many coordinates on each.
-      const signature = `${axes.join()}:${lists.map((list) => list.length).join()}`;
-      const found = classes.get(signature) ?? { axes, units: [] };
-      classes.set(signature, found);
-      found.units.push({ coordinates: lists });
-    }
-    return [...classes.values()].map(({ axes, units }) => ({
-      axes: axes.map((axis) => this.coordinates.axes[axis].ref),
-      units,
-    }));
+    return units;
   }
 
   whyFixed(ref: AxisRef): string | undefined {
@@ -150,23 +172,31 @@ class Coupling {
     for (const axis of this.axesOf(value)) {
       const marks = covered.get(axis);
       if (marks && rule === 'if unmentioned') continue;
-      for (let c = 0; c < axis.extent; c++) if (!marks?.[c]) this.coordinates.pin(axis.first + c, reason);
+      this.coordinates.pin(axis, reason, marks && ((c) => marks[c] === 1));
     }
   }
 
   private pinValue(value: string, reason: string): void {
-    for (const { ref } of this.axesOf(value)) this.pin(ref, reason);
+    for (const axis of this.axesOf(value)) this.coordinates.pin(axis, reason);
   }
 
   private pin(ref: AxisRef, reason: string): void {
-    const { first, extent } = this.coordinates.axis(ref) ?? { first: 0, extent: 0 };
-    for (let c = 0; c < extent; c++) this.coordinates.pin(first + c, reason);
+    const axis = this.coordinates.axis(ref);
+    if (axis) this.coordinates.pin(axis, reason);
   }
 
   private axesOf(value: string): NumberedAxis[] {
     const shape = value === '' ? null : this.graph.type(value).shape;
     return (shape ?? []).flatMap((_, axis) => this.coordinates.axis({ value, axis }) ?? []);
   }
+}
+
+/** Whether two units lie on the same axes with equally many coordinates on each. */
+function liesAlike(a: FreeUnit, b: FreeUnit): boolean {
+  return (
+    a.axes.length === b.axes.length &&
+    a.axes.every((axis, i) => axis === b.axes[i] && a.lists[i].length === b.lists[i].length)
+  );
 }
 
 function coverage(axis: NumberedAxis, covered: Map<NumberedAxis, Uint8Array>): Uint8Array {

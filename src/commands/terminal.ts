@@ -9,7 +9,7 @@ export interface Terminal {
   /** Only with --verbose. */
   detail(text: string): void;
   /** A long step: a bar with rate and time left on a terminal, a line a task elsewhere. */
-  readonly onProgress: (task: string, done: number, total: number) => void;
+  readonly onProgress: (task: string, done: number, total: number, detail?: string) => void;
   /** Removes the bar; call before the result. */
   finish(): void;
 }
@@ -48,18 +48,18 @@ function barProgress(): ProgressView {
   };
   return {
     finish,
-    update(name, done, total) {
+    update(name, done, total, detail = '') {
       if (!bar || name !== task) {
         finish();
         task = name;
-        const format = `${name} {bar} {value}/{total} | {eta_formatted} left`;
+        const format = `${name} {bar} {value}/{total} | {eta_formatted} left {detail}`;
         bar = new cliProgress.SingleBar(
           { format, stream: process.stderr, clearOnComplete: true },
           cliProgress.Presets.shades_grey,
         );
-        bar.start(total, done);
+        bar.start(total, done, { detail });
       }
-      bar.update(done);
+      bar.update(done, { detail });
     },
   };
 }

@@ -1,5 +1,6 @@
 import { badGraph } from '../errors.js';
 import { GraphBuilder } from './builder.js';
+import { bytesInMemory } from './bytes.js';
 import { type AttributeValue, type Graph, type Node, OPAQUE } from './graph.js';
 import type { Semantics } from './semantics.js';
 import { elementCount, Tensor } from './tensor.js';
@@ -72,6 +73,8 @@ class Parser {
     const op = this.identifier();
     const inputs: string[] = [];
     this.list('(', ')', () => inputs.push(this.value()));
+    const captures: string[] = [];
+    if (this.accept('reads')) this.list('(', ')', () => captures.push(this.value()));
     const attributes: Record<string, AttributeValue> = {};
     if (this.peek() === '{') {
       this.list('{', '}', () => {
@@ -82,10 +85,8 @@ class Parser {
     }
     const types = this.accept(':') ? this.separated(() => this.type()) : undefined;
     const name = outputs.find((output) => output !== '') ?? op;
-    const node: Node = op.startsWith(`${OPAQUE}.`)
-      ? { op: OPAQUE, name, inputs, outputs, attributes }
-      : { op, name, inputs, outputs, attributes };
-    this.builder.add(node, types);
+    const node = { name, inputs, outputs, attributes, ...(captures.length ? { captures } : {}) };
+    this.builder.add({ ...node, ...operator(op) }, types);
   }
 
   private tensor(): Tensor {
@@ -94,9 +95,12 @@ class Parser {
       throw badGraph('a constant needs a full type');
     const extents = shape as readonly number[];
     if (this.peek() === '{') {
+      const isWide = dtype === 'i64' || dtype === 'u64';
+      const integers: bigint[] = [];
       const numbers: number[] = [];
-      this.list('{', '}', () => numbers.push(this.number()));
-      return Tensor.encode(dtype, extents, numbers);
+      this.list('{', '}', () => (isWide ? integers.push(this.integer()) : numbers.push(this.number())));
+      if (!isWide) return Tensor.encode(dtype, extents, numbers);
+      return Tensor.from(extents, dtype === 'i64' ? BigInt64Array.from(integers) : BigUint64Array.from(integers));
     }
     const generator = this.identifier();
     if (generator === 'sha256' || !this.generate) throw badGraph(`the values of a constant are not in the text`);
@@ -153,6 +157,13 @@ class Parser {
     return number;
   }
 
+  /** To its last digit, beyond what a double holds. */
+  private integer(): bigint {
+    const token = this.take();
+    if (!/^-?\d+$/.test(token)) throw badGraph(`'${token}' stands where a whole number is wanted`);
+    return BigInt(token);
+  }
+
   private separated<T>(item: () => T): T[] {
     const items = [item()];
     while (this.accept(',')) items.push(item());
@@ -188,4 +199,11 @@ class Parser {
     const found = this.take();
     if (found !== token) throw badGraph(`the graph's text has '${found}' where '${token}' is wanted`);
   }
+}
+
+/** `Opaque.TopK` is an opaque node that was a TopK in its file. */
+function operator(text: string): Pick<Node, 'op' | 'origin'> {
+  if (!text.startsWith(`${OPAQUE}.`)) return { op: text };
+  const op = text.slice(`${OPAQUE}.`.length);
+  return { op: OPAQUE, origin: { format: 'text', op, domain: '', encoded: bytesInMemory(new Uint8Array()) } };
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { AttributeValue, Graph, Node } from './graph.js';
 import { Tensor } from './tensor.js';
-import type { ValueType } from './types.js';
+import { isFloat, isInteger, type ValueType } from './types.js';
 
 /** Constants of up to this many elements are printed in full; larger ones as a digest of their bytes. */
 const PRINTED_IN_FULL = 8;
@@ -33,6 +33,7 @@ function printNode(graph: Graph, node: Node): string {
   return [
     `${node.outputs.map(value).join(', ')} =`,
     `${op}(${node.inputs.map(value).join(', ')})`,
+    ...(node.captures?.length ? [`reads(${node.captures.map(value).join(', ')})`] : []),
     ...(attributes.length ? [`{${attributes.join(', ')}}`] : []),
     `: ${types.join(', ')}`,
   ].join(' ');
@@ -40,20 +41,42 @@ function printNode(graph: Graph, node: Node): string {
 
 function printAttribute(held: AttributeValue): string {
   if (held instanceof Tensor) return printTensor(held);
-  return JSON.stringify(held);
+  return Array.isArray(held) ? `[${held.map(printScalar).join()}]` : printScalar(held as number | string);
+}
+
+function printScalar(held: number | string): string {
+  return typeof held === 'number' ? printNumber(held) : JSON.stringify(held);
 }
 
 function printTensor(tensor: Tensor): string {
   const type = printType({ dtype: tensor.dtype, shape: tensor.shape });
-  if (tensor.size <= PRINTED_IN_FULL && tensor.dtype !== 'string')
-    return `${type} {${Array.from(tensor.toNumbers() as ArrayLike<number>, printNumber).join(', ')}}`;
+  if (tensor.size <= PRINTED_IN_FULL && hasNumbers(tensor)) return `${type} {${printElements(tensor).join(', ')}}`;
   const hash = createHash('sha256');
   for (const chunk of tensor.chunks()) hash.update(chunk);
   return `${type} sha256:${hash.digest('hex').slice(0, 16)}`;
 }
 
+function hasNumbers({ dtype }: Tensor): boolean {
+  return isFloat(dtype) || isInteger(dtype) || dtype === 'bool';
+}
+
+/** 64-bit integers to their last digit, others so that they read back as they are. */
+function printElements(tensor: Tensor): string[] {
+  const { dtype } = tensor;
+  if (dtype === 'i64') return Array.from(new BigInt64Array(tensor.toBytes().slice().buffer), String);
+  if (dtype === 'u64') return Array.from(new BigUint64Array(tensor.toBytes().slice().buffer), String);
+  return Array.from(tensor.toNumbers() as ArrayLike<number>, dtype === 'f64' ? printNumber : printSingle);
+}
+
 function printNumber(number: number): string {
   return Object.is(number, -0) ? '-0' : String(number);
+}
+
+/** The shortest text that rounds to the same single-precision number. */
+function printSingle(number: number): string {
+  if (Number.isInteger(number) || !Number.isFinite(number)) return printNumber(number);
+  const digits = [5, 6, 7, 8, 9].find((count) => Math.fround(Number(number.toPrecision(count))) === number);
+  return printNumber(Number(number.toPrecision(digits)));
 }
 
 export function printType({ dtype, shape }: ValueType): string {

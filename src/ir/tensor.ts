@@ -64,7 +64,7 @@ export class Tensor {
 
   /** int64, as ONNX wants for shapes, axes and indices. */
   static integers(values: readonly number[], shape: readonly number[] = [values.length]): Tensor {
-    return Tensor.from(shape, BigInt64Array.from(values, BigInt));
+    return Tensor.encode('i64', shape, values);
   }
 
   static floats(values: ArrayLike<number>, shape: readonly number[] = [values.length]): Tensor {
@@ -158,6 +158,22 @@ export class Tensor {
       return;
     }
     for (let first = 0; first < rows; first += perSlab) yield this.rows(first, Math.min(rows, first + perSlab));
+  }
+
+  /** Values as single precision, in whole rows of axis 0, for reading once: each piece is valid until the next. */
+  *float32Pieces(maximum = 1 << 18): Generator<Float32Array> {
+    let buffer: Float32Array | undefined;
+    for (const slab of this.slabs(maximum)) {
+      if (slab.dtype !== 'f32' || !slab.isContiguous) {
+        yield slab.toFloat32();
+        continue;
+      }
+      // Fresh memory for every piece would cost several times what reading it does.
+      buffer = buffer && buffer.length >= slab.size ? buffer : new Float32Array(slab.size);
+      const piece = buffer.subarray(0, slab.size);
+      slab.source.readInto(new Uint8Array(piece.buffer, 0, piece.byteLength), slab.start * piece.BYTES_PER_ELEMENT);
+      yield piece;
+    }
   }
 
   /** Rows `first` to `end` of axis 0 as a view that stays as contiguous as this one. */
@@ -346,6 +362,12 @@ function encodeNumbers(dtype: DataType, values: ArrayLike<number>): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
+/** INT64_MAX, which ONNX uses for "to the end", rounds up as a double and would wrap around. */
+function clampBig(value: number, low: bigint, high: bigint): bigint {
+  const big = BigInt(value);
+  return big < low ? low : big > high ? high : big;
+}
+
 function arrayFor(dtype: DataType, values: ArrayLike<number>): NumericArray {
   switch (dtype) {
     case 'f32':
@@ -370,9 +392,9 @@ function arrayFor(dtype: DataType, values: ArrayLike<number>): NumericArray {
     case 'u32':
       return Uint32Array.from(values);
     case 'i64':
-      return BigInt64Array.from(Array.from(values, BigInt));
+      return BigInt64Array.from(Array.from(values, (value) => clampBig(value, -(2n ** 63n), 2n ** 63n - 1n)));
     case 'u64':
-      return BigUint64Array.from(Array.from(values, BigInt));
+      return BigUint64Array.from(Array.from(values, (value) => clampBig(value, 0n, 2n ** 64n - 1n)));
     default:
       throw badGraph(`values cannot be stored as ${dtype}`);
   }

@@ -12,7 +12,7 @@ import type { ValueType } from './types.js';
  *  3. operands and attributes fit the operator, and shapes and types follow (inference is run anew);
  *  4. the types that the graph states are the inferred ones;
  *  5. a constant's stated type is its tensor's;
- *  6. every output of the graph is made, and no input is lost.
+ *  6. every output of the graph is made.
  * Returns the findings, in graph order.
  */
 export function verify(graph: Graph, semantics: Semantics): string[] {

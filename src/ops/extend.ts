@@ -2,10 +2,10 @@ import { badNode } from '../errors.js';
 import { addDims, multiplyDims } from '../ir/dims.js';
 import type { Call, Operand } from '../ir/semantics.js';
 import type { Dim, Shape } from '../ir/types.js';
-import { axesOperand, carriedAxes, normalizeAxes, sameAxes } from './axes.js';
+import { axesOperand, carriedAxes, normalizeAxes, sameAxes, type Typed } from './axes.js';
 import { broadcastShapes } from './broadcast.js';
 import { rearranged, unknownSize, vectorOf } from './known.js';
-import { axisOf, defineOp, extent, operand, type Tie, type TieCall } from './op.js';
+import { axisOf, defineOp, extent, type Narrowing, operand, type Tie, type TieCall } from './op.js';
 import { narrowStatedSizes, statedSizeTies } from './stated-size.js';
 
 const PAD_MODES = ['constant', 'reflect', 'edge', 'wrap'];
@@ -107,6 +107,15 @@ const tile = defineOp({
     const repeats = input.type.shape && repeatsOf(call, input.type.shape.length);
     return (repeats ?? []).flatMap((repeat, axis) => tileTies(call, axis, repeat));
   },
+  narrow(call): Narrowing {
+    const input = operand(call, 0);
+    const [output] = call.outputs;
+    const elements = (output.type.shape ?? []).flatMap((_, axis) => {
+      const kept = isCopied(input, axis, output, axis) && call.kept(axisOf(output, axis));
+      return kept ? [{ input: 1, position: axis, value: kept.length }] : [];
+    });
+    return { elements };
+  },
 });
 
 function repeatsOf(call: Pick<Call, 'inputs'>, rank: number): readonly (Dim | undefined)[] | null {
@@ -126,9 +135,12 @@ function tileTies(call: TieCall, axis: number, repeat: Dim | undefined): Tie[] {
   const input = operand(call, 0);
   const [output] = call.outputs;
   if (repeat === 1) return sameAxes(input, axis, output, axis);
+  if (isCopied(input, axis, output, axis)) {
+    const restated = statedSizeTies(call, 1, axis, axisOf(output, axis));
+    return restated ? [selfTie(output, axis), ...restated] : [];
+  }
   const size = extent(input.type, axis);
-  if (typeof repeat !== 'number' || size === undefined || size === 1) return [];
-  if (call.source(1, axis)?.kind !== 'constant') return [];
+  if (typeof repeat !== 'number' || size === undefined || call.source(1, axis)?.kind !== 'constant') return [];
   const indices = Array.from({ length: size * repeat }, (_, c) => c % size);
   return [{ kind: 'map', from: axisOf(input, axis), to: axisOf(output, axis), indices }];
 }
@@ -160,7 +172,9 @@ const expand = defineOp({
     const toInput = input.type.shape.length - output.type.shape.length;
     const toStated = stated.length - output.type.shape.length;
     return output.type.shape.flatMap((_, axis): Tie[] => {
-      const carried = sameAxes(input, axis + toInput, output, axis);
+      const carried = isCopied(input, axis + toInput, output, axis)
+        ? [selfTie(output, axis)]
+        : sameAxes(input, axis + toInput, output, axis);
       if (carried.length === 0 || (stated[axis + toStated] ?? 1) === 1) return carried;
       const restated = statedSizeTies(call, 1, axis + toStated, axisOf(output, axis));
       return restated ? [...carried, ...restated] : [];
@@ -168,6 +182,17 @@ const expand = defineOp({
   },
   narrow: (call) => narrowStatedSizes(call, 1, (element) => element === 1),
 });
+
+/** Whether the coordinates of an output axis are copies of a single one, so that any of them may go. */
+function isCopied(input: Typed, inputAxis: number, output: Typed, axis: number): boolean {
+  const size = extent(output.type, axis);
+  return size !== undefined && size !== 1 && (inputAxis < 0 || input.type.shape?.[inputAxis] === 1);
+}
+
+/** Mentions an axis whose coordinates hang together with nothing. */
+function selfTie(value: Typed, axis: number): Tie {
+  return { kind: 'same', a: axisOf(value, axis), b: axisOf(value, axis) };
+}
 
 function targetShape(shape: Operand): Shape | null {
   const elements = vectorOf(shape);

@@ -16,13 +16,13 @@ export interface SeparableOptions {
   readonly mode?: 'depthwise' | 'spatial' | 'auto';
   /** Terms of every factorization; 1 unless given, but `auto` in mode `auto` and where `maxError` is given. */
   readonly rank?: number | 'auto';
-  /** Largest ‖W − Ŵ‖ / ‖W‖ of a layer where the rank is `auto`; `DEFAULT_MAX_ERROR` unless given. */
+  /** Largest ‖W − Ŵ‖ / ‖W‖ of a layer where the rank is `auto`; 0.05 unless given. */
   readonly maxError?: number;
   /** Layers, by name, that stay as they are. */
   readonly exclude?: (layer: string) => boolean;
 }
 
-export const DEFAULT_MAX_ERROR = 0.05;
+const DEFAULT_MAX_ERROR = 0.05;
 
 /** With fewer input channels a fixed rank saves little and costs much accuracy. */
 const LEAST_INPUT_CHANNELS = 4;

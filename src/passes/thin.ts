@@ -3,8 +3,12 @@ import { bindShapes, costOf } from '../analysis/cost.js';
 import { type Layer, layersOf } from '../analysis/layers.js';
 import type { Graph } from '../ir/graph.js';
 import type { Semantics } from '../ir/semantics.js';
+import type { AxisRef } from '../ops/op.js';
+import type { Observation } from './calibration/observation.js';
 import type { Pass, PassContext } from './pass.js';
 import { applyThinning, KeptCoordinates } from './thinning/apply.js';
+import { scoreUnitsByData } from './thinning/choose-by-data.js';
+import { reconstructDropped } from './thinning/reconstruct.js';
 import { scoreUnits } from './thinning/score.js';
 import {
   flatWidths,
@@ -37,6 +41,8 @@ export const thin: Pass<ThinOptions> = {
     const analysis = analyseChannels(graph);
     const classes = thinnableClasses(graph, analysis);
     const widths = chooseWidths(graph, classes, options, context.semantics);
+    const observation = context.calibration?.observation;
+    if (observation) return thinByData(graph, { analysis, classes, widths, observation }, context);
     const scores = scoreUnits(
       graph,
       classes.map(({ channelClass }) => channelClass),
@@ -46,6 +52,23 @@ export const thin: Pass<ThinOptions> = {
     return applyThinning(graph, kept, context.semantics);
   },
 };
+
+interface DataChoice {
+  readonly analysis: ChannelAnalysis;
+  readonly classes: readonly ThinnableClass[];
+  readonly widths: readonly number[];
+  readonly observation: Observation;
+}
+
+async function thinByData(graph: Graph, choice: DataChoice, context: PassContext): Promise<Graph> {
+  const { analysis, classes, widths, observation } = choice;
+  const byData = await scoreUnitsByData(graph, classes, widths, observation, context);
+  const scores = classes.map(({ channelClass }, i) => byData[i] ?? scoreUnits(graph, [channelClass])[0]);
+  const kept = keptCoordinates(graph, classes, widths, scores);
+  observation.kept = kept;
+  noteLayers(graph, analysis, kept, context);
+  return reconstructDropped(applyThinning(graph, kept, context.semantics), kept, observation, context);
+}
 
 /** The free classes that some layer makes; channels that no layer makes (of a constant alone) are left as they are. */
 export function thinnableClasses(graph: Graph, analysis: ChannelAnalysis): ThinnableClass[] {
@@ -100,25 +123,28 @@ function keptCoordinates(
   widths: readonly number[],
   scores?: readonly Float64Array[],
 ): KeptCoordinates {
-  const dropped = new Map<string, { axis: ChannelClass['axes'][number]; coordinates: Set<number> }>();
+  const goes = new Map<string, { axis: AxisRef; marks: Uint8Array }>();
   for (const [i, { channelClass }] of classes.entries()) {
-    for (const unit of worstUnits(channelClass, widths[i], scores?.[i]))
-      for (const [position, axis] of channelClass.axes.entries()) {
-        const key = `${axis.axis} ${axis.value}`;
-        const entry = dropped.get(key) ?? { axis, coordinates: new Set<number>() };
-        dropped.set(key, entry);
-        for (const coordinate of channelClass.units[unit].coordinates[position]) entry.coordinates.add(coordinate);
-      }
+    const worst = worstUnits(channelClass, widths[i], scores?.[i]);
+    if (worst.length === 0) continue;
+    for (const [position, axis] of channelClass.axes.entries()) {
+      const key = `${axis.axis} ${axis.value}`;
+      const extent = graph.type(axis.value).shape?.[axis.axis] as number;
+      const { marks } = goes.get(key) ?? { marks: new Uint8Array(extent) };
+      goes.set(key, { axis, marks });
+      for (const unit of worst)
+        for (const coordinate of channelClass.units[unit].coordinates[position]) marks[coordinate] = 1;
+    }
   }
   const kept = new KeptCoordinates();
-  for (const { axis, coordinates } of dropped.values()) {
-    const extent = graph.type(axis.value).shape?.[axis.axis] as number;
-    kept.set(
-      axis,
-      Array.from({ length: extent }, (_, c) => c).filter((c) => !coordinates.has(c)),
-    );
-  }
+  for (const { axis, marks } of goes.values()) kept.set(axis, unmarked(marks));
   return kept;
+}
+
+function unmarked(marks: Uint8Array): number[] {
+  const indices: number[] = [];
+  for (let i = 0; i < marks.length; i++) if (!marks[i]) indices.push(i);
+  return indices;
 }
 
 /** Indices of all units but the `width` best; equal scores keep the earlier unit. */

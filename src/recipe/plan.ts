@@ -2,8 +2,11 @@ import { layersOf } from '../analysis/layers.js';
 import { badOption } from '../errors.js';
 import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
+import { alignChannels } from '../passes/align-channels.js';
 import { foldBn } from '../passes/fold-bn.js';
 import { halfWeights } from '../passes/half-weights.js';
+import { observe } from '../passes/observe.js';
+import { refit } from '../passes/refit.js';
 import { type Step, step } from '../passes/run.js';
 import { separable } from '../passes/separable.js';
 import { thin } from '../passes/thin.js';
@@ -17,27 +20,34 @@ export function planSteps(
   graph: Graph,
   options: FullOptions,
   inputShapes: ReadonlyMap<string, readonly number[]>,
+  isCalibrated = false,
 ): Step[] {
   const names = layersOf(graph).map(({ node }) => node.name);
   const layers = readLayerChoice(names, options.keepLayer, options.exclude);
   const form = factorizationForm(options);
-  return [
-    ...(isThinned(options)
-      ? [
-          step(thin, {
-            keep: options.thin ?? 1,
-            round: options.round,
-            shape: options.thinShape,
-            width: options.width,
-            layerKeep: layers.keep,
-            inputShapes,
-          }),
-        ]
-      : []),
-    ...(options.foldBn ? [step(foldBn, {})] : []),
-    ...(form ? [step(separable, { ...form, exclude: layers.isExcluded })] : []),
+  const thinning = isThinned(options)
+    ? [
+        step(thin, {
+          keep: options.thin ?? 1,
+          round: options.round,
+          shape: options.thinShape,
+          width: options.width,
+          layerKeep: layers.keep,
+          inputShapes,
+        }),
+      ]
+    : [];
+  const folding = options.foldBn ? [step(foldBn, {})] : [];
+  const factorization = form ? [step(separable, { ...form, exclude: layers.isExcluded })] : [];
+  const finish = [
+    ...(options.align > 1 ? [step(alignChannels, { multiple: options.align })] : []),
     ...(options.fp16 ? [step(halfWeights, {})] : []),
   ];
+  if (!isCalibrated || !(thinning.length || factorization.length))
+    return [...thinning, ...folding, ...factorization, ...finish];
+  // Folded first, so that what is observed is what the fitted layers are to make.
+  const fitted = (steps: Step[]) => (steps.length ? [...steps, step(refit, {})] : []);
+  return [...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...finish];
 }
 
 function isThinned({ thin: keep, width, keepLayer, thinShape }: FullOptions): boolean {

@@ -100,14 +100,14 @@ export const channelPatterns: readonly Pattern[] = [
   {
     name: 'group-norm-exported',
     batchNorms: 0,
-    mixesChannels: true,
     make() {
       const net = new Net('group-norm-exported', 43);
       const x = net.relu(exportedGroupNorm(net, net.conv(net.input(['n', 3, 'h', 'w']), 12), 3));
       const y = net.relu(exportedGroupNorm(net, net.conv(x, 8), 2));
       return net.build(net.conv(y, 2, { kernel: 1 }));
     },
-    widths: { conv1: 6, conv2: 4 },
+    // Whole groups go, each with its own statistics: 2 of 3 groups of 4 channels, and 1 of 2 groups.
+    widths: { conv1: 8, conv2: 4 },
   },
   {
     name: 'split-equal',

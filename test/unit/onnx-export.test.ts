@@ -114,8 +114,9 @@ describe('what no pass has touched', () => {
       return true;
     });
     const after = encodeOnnxGraph(graph);
-    expect(opTypes(after)).toEqual(opTypes(bytes));
-    expect(decoded(after).graph?.node?.[4]?.name).toBe('twin');
+    const without = (types: (string | null | undefined)[] | undefined) => types?.filter((type) => type !== 'Constant');
+    expect(without(opTypes(after))).toEqual(without(opTypes(bytes)));
+    expect(decoded(after).graph?.node?.find(({ opType }) => opType === 'Mul')?.name).toBe('twin');
     expect(decoded(after).metadataProps?.map(({ key, value }) => [key, value])).toEqual([
       ['a', 'b'],
       ['c', ''],
@@ -129,7 +130,6 @@ describe('what no pass has touched', () => {
       nodes: [...plain.nodes.slice(0, 2), ['Scale8', 'r f8', 'y', {}, 'own']],
       constants: { ...plain.constants, f8: { dims: [2], dataType: 17, rawData: Uint8Array.of(0x38, 0x40) } },
     });
-    const { graph: graphMessage } = decoded(bytes);
     const model = decoded(bytes);
     const unknown = withUnknownField(ModelProto.encode(model).finish(), 'future');
     const changed = encodeOnnxGraph(
@@ -137,7 +137,7 @@ describe('what no pass has touched', () => {
     );
     expect(Buffer.from(changed).includes('future')).toBe(true);
     const f8 = decoded(changed).graph?.initializer?.find(({ name }) => name === 'f8');
-    expect(f8).toEqual(graphMessage?.initializer?.[2]);
+    expect(f8 && JSON.stringify(f8)).toBe(JSON.stringify(model.graph?.initializer?.[2]));
   });
 
   it('is written the same each time', () => {
@@ -197,6 +197,20 @@ describe('what passes change', () => {
     const changed = withConstants(graph, semantics, new Map([[starts, Tensor.integers([0])]]));
     expect((await runOnnx(encodeOnnxGraph(changed), plain.inputs)).y.dims).toEqual([2, 3, 8, 8]);
     expect(decoded(encodeOnnxGraph(changed)).opsetImport?.map(({ version }) => Number(version))).toEqual([13]);
+  });
+
+  it('may read what only stands for an attribute', async () => {
+    const model: ShortModel = {
+      ...plain,
+      opset: 9,
+      nodes: [['Slice', 'x', 'y', { starts: [1], ends: [3], axes: [1] }]],
+      constants: {},
+      moreGraph: {},
+    };
+    const graph = imported(model);
+    const [, starts] = graph.nodes[0].inputs;
+    const bytes = encodeOnnxGraph(graph.with({ outputs: ['y', starts] }));
+    expect((await runOnnx(bytes, plain.inputs))[starts].values).toEqual([1]);
   });
 
   it('turns a changed Constant node into an initializer', async () => {
@@ -265,7 +279,7 @@ describe('what passes change', () => {
       info?.type?.tensorType?.shape?.dim?.map(({ dimParam, dimValue }) => dimParam || Number(dimValue ?? -1));
     expect(dims(model.graph?.input?.[0])).toEqual(['my batch', 3, 'h', 9]);
     expect(model.graph?.valueInfo?.[0].type?.tensorType?.elemType).toBe(DataType.FLOAT16);
-    expect(dims(model.graph?.valueInfo?.[0])).toEqual(['my batch', 3, 0, 4]);
+    expect(dims(model.graph?.valueInfo?.[0])).toEqual(['my batch', 3, -1, 4]);
   });
 });
 

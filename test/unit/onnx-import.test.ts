@@ -17,6 +17,7 @@ import {
   nodeProto,
   randomTensor,
   type ShortModel,
+  type ShortNode,
   valueInfo,
 } from '../support/onnx-models.js';
 
@@ -296,6 +297,13 @@ describe('files that contradict themselves', () => {
       'unfold',
     );
   });
+});
+
+it.each(['Concat', 'Add'])('is not filled up by sizes that double with each %s', (op) => {
+  const attributes: ShortNode[3] = op === 'Concat' ? { axis: 0 } : {};
+  const doubling = Array.from({ length: 60 }, (_, i): ShortNode => [op, `v${i} v${i}`, `v${i + 1}`, attributes]);
+  const graph = imported({ nodes: [['Shape', 'x', 'v0'], ...doubling], outputs: 'v60' });
+  expect(String(graph.type('v60').shape).length).toBeLessThan(1000);
 });
 
 describe('weights in files of their own', () => {

@@ -65,7 +65,7 @@ const cases: Case[] = [
       'y',
       { mode: 'nearest', coordinate_transformation_mode: 'tf_half_pixel_for_nn', nearest_mode: 'floor' },
     ],
-    { e: empty, k: floatTensor([1, 1, 1.7, 0.6]) },
+    { e: empty, k: floatTensor([1, 1, 1.7, 0.5]) },
     'Resize',
   ],
   [
@@ -254,6 +254,12 @@ describe('decomposition at operator set 13', () => {
       18,
       ['Resize', 'x - k', 'y', { mode: 'linear', antialias: 1 }],
       'antialiasing exists since operator set 18',
+    ],
+    [
+      'AveragePool',
+      19,
+      ['AveragePool', 'x', 'y', { kernel_shape: [2, 2], dilations: [2, 2] }],
+      "attribute 'dilations' exists since operator set 19",
     ],
   ] as [string, number, ShortNode, string][])('%s is refused by name', (_, opset, node, message) => {
     const constants = { g: randomTensor([1, 3, 3, 2]), k: floatTensor([1, 1, 2, 2]) };

@@ -44,7 +44,6 @@ function isUntouched(graph: Graph, source: SourceNode, nodes: readonly Node[]): 
   const made = nodes.flatMap((node) => node.outputs).filter((output) => output !== '');
   return (
     made.every((value) => source.makes.includes(value) || isPrivate(value)) &&
-    [...source.constants.keys()].every(isPrivate) &&
     source.makes.every((value) => made.includes(value) || !graph.types.has(value)) &&
     source.reads.every((value) => isAvailable(graph, value))
   );

@@ -1,5 +1,6 @@
 import type { Graph, Node } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
+import type { DataType } from '../../ir/types.js';
 import type { ChannelAffine } from './affine.js';
 
 /** A new weight and bias for a layer. */
@@ -27,10 +28,8 @@ export function isFoldable(graph: Graph, node: Node): boolean {
 export function foldIntoOutput(graph: Graph, node: Node, { scale, shift }: ChannelAffine): FoldedLayer | undefined {
   const { weight, outOf } = weightOf(graph, node);
   const bias = biasOf(graph, node, scale.length).map((value, o) => scale[o] * value + shift[o]);
-  return stored(
-    scaleWeight(weight, (row, column) => scale[outOf(row, column)]),
-    Tensor.encode(weight.dtype, [bias.length], bias),
-  );
+  const scaled = scaleWeight(weight, (row, column) => scale[outOf(row, column)]);
+  return stored(weight, scaled, bias);
 }
 
 /**
@@ -44,7 +43,7 @@ export function foldIntoInput(graph: Graph, node: Node, { scale, shift }: Channe
     bias[outOf(row, column)] += sum() * shift[inOf(row, column)];
     return scale[inOf(row, column)];
   });
-  return stored(scaled, Tensor.encode(weight.dtype, [outputs], bias));
+  return stored(weight, scaled, bias);
 }
 
 /** Which output and input channel the entry (row, column) of a weight's two channel axes belongs to, groups included. */
@@ -68,32 +67,51 @@ function biasOf(graph: Graph, node: Node, channels: number): Float64Array {
   return bias.length === channels ? bias : new Float64Array(channels).fill(bias[0]);
 }
 
-/** Multiplies each kernel by a factor of its own, which may depend on the sum of its taps; rounds once. */
-function scaleWeight(weight: Tensor, factor: (row: number, column: number, sum: () => number) => number): Tensor {
+type Floats = Float32Array | Float64Array;
+
+/**
+ * Multiplies each kernel by a factor of its own, which may depend on the sum of its taps. Products are rounded once,
+ * when they are stored in the weight's own type.
+ */
+function scaleWeight(weight: Tensor, factor: (row: number, column: number, sum: () => number) => number): Floats {
   const [rows, columns] = weight.shape;
   const values = weight.dtype === 'f32' ? weight.toFloat32() : weight.toFloat64();
-  const kernel = values.length / Math.max(1, rows * columns);
-  let at = 0;
-  const sum = () => {
-    let total = 0;
-    for (let i = at; i < at + kernel; i++) total += values[i];
-    return total;
-  };
+  const kernel = rows * columns === 0 ? 0 : values.length / (rows * columns);
+  let first = 0;
+  const sum = () => sumOf(values, first, kernel);
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) {
-      const scale = factor(row, column, sum);
-      for (const end = at + kernel; at < end; at++) values[at] *= scale;
+      multiply(values, first, kernel, factor(row, column, sum));
+      first += kernel;
     }
-  return weight.dtype === 'f32' ? Tensor.from(weight.shape, values) : Tensor.encode(weight.dtype, weight.shape, values);
+  return values;
 }
 
-function stored(weight: Tensor, bias: Tensor): FoldedLayer | undefined {
-  return allFinite(weight) && allFinite(bias) ? { weight, bias } : undefined;
+function multiply(values: Floats, first: number, count: number, factor: number): void {
+  for (let i = first; i < first + count; i++) values[i] *= factor;
 }
 
-/** Whether storing numbers in their own type made none infinite. */
-export function allFinite(tensor: Tensor): boolean {
-  const values = tensor.toNumbers();
+function sumOf(values: Floats, first: number, count: number): number {
+  let total = 0;
+  for (let i = first; i < first + count; i++) total += values[i];
+  return total;
+}
+
+function stored({ dtype, shape }: Tensor, values: Floats, biasValues: Float64Array): FoldedLayer | undefined {
+  const weight = encodeFinite(dtype, shape, values);
+  const bias = encodeFinite(dtype, [biasValues.length], biasValues);
+  return weight && bias && { weight, bias };
+}
+
+/** Undefined where storing the numbers as `dtype` makes one infinite. */
+export function encodeFinite(dtype: DataType, shape: readonly number[], values: Floats): Tensor | undefined {
+  if (dtype === 'f32' && values instanceof Float32Array)
+    return allFinite(values) ? Tensor.from(shape, values) : undefined;
+  const tensor = Tensor.encode(dtype, shape, values);
+  return allFinite(tensor.toNumbers()) ? tensor : undefined;
+}
+
+function allFinite(values: ArrayLike<number>): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;
 }

@@ -1,10 +1,9 @@
 import type { Graph, Node } from '../../ir/graph.js';
 import type { Edit } from '../../ir/rewrite.js';
-import { Tensor } from '../../ir/tensor.js';
 import { type Affine, isIdentityScale, isZeroShift } from './affine.js';
 import { takeBack } from './backward.js';
 import { takeForward } from './forward.js';
-import { allFinite } from './linear.js';
+import { encodeFinite } from './linear.js';
 import type { FoldScope, Taken } from './scope.js';
 
 /**
@@ -70,8 +69,8 @@ function edit(taken: Taken, affine: Affine, left: readonly Node[], done: string,
 /** The Add that stays where the affine was; undefined where its numbers do not fit the type. */
 function addShift({ graph, fresh }: FoldScope, affine: Affine, numbers: Float64Array, taken: Taken): Node | undefined {
   const { dtype, rank } = imageType(graph, affine.input);
-  const tensor = Tensor.encode(dtype, [numbers.length, ...Array<number>(rank - 2).fill(1)], numbers);
-  if (!allFinite(tensor)) return undefined;
+  const tensor = encodeFinite(dtype, [numbers.length, ...Array<number>(rank - 2).fill(1)], numbers);
+  if (!tensor) return undefined;
   const name = fresh(`${affine.output}.shift`);
   taken.constants.set(name, tensor);
   return { op: 'Add', name: affine.node.name, inputs: [affine.input, name], outputs: [affine.output], attributes: {} };

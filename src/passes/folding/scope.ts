@@ -37,17 +37,27 @@ export function nothingTaken(): Taken {
 
 /** Notes a layer with folded numbers; a constant that others share is left to them. */
 export function takeLayer(
-  { graph, fresh }: FoldScope,
+  scope: FoldScope,
   taken: Taken,
   layer: Node,
   folded: FoldedLayer,
   change: { input?: string; outputs?: readonly string[] } = {},
 ): void {
-  const ownName = (name: string) => (graph.hasOneReader(name) ? name : fresh(name));
-  const weight = ownName(layer.inputs[1]);
-  const bias = layer.inputs[2] ? ownName(layer.inputs[2]) : fresh(`${layer.inputs[1].replace(/\.weight$/, '')}.bias`);
-  taken.constants.set(weight, folded.weight).set(bias, folded.bias);
-  const inputs = [change.input ?? layer.inputs[0], weight, bias];
+  const inputs = [change.input ?? layer.inputs[0], ownConstant(scope, taken, layer.inputs[1], folded.weight)];
+  const stem = layer.inputs[1].replace(/\.weight$/, '');
+  if (layer.inputs[2]) inputs.push(ownConstant(scope, taken, layer.inputs[2], folded.bias));
+  else if (!isZero(folded.bias)) inputs.push(ownConstant(scope, taken, `${stem}.bias`, folded.bias));
   taken.replace.set(layer, [{ ...layer, inputs, outputs: change.outputs ?? layer.outputs, origin: undefined }]);
   taken.layers.push(layer.name);
+}
+
+/** The name under which new numbers stand: the old one where nobody else reads it. */
+function ownConstant({ graph, fresh }: FoldScope, taken: Taken, name: string, tensor: Tensor): string {
+  const own = graph.constants.has(name) && graph.hasOneReader(name) ? name : fresh(name);
+  taken.constants.set(own, tensor);
+  return own;
+}
+
+function isZero(tensor: Tensor): boolean {
+  return (tensor.toNumbers() as Float32Array).every((value) => value === 0);
 }

@@ -15,8 +15,8 @@ export interface Choice {
   readonly relativeError: number;
 }
 
-/** Floating-point operations that the search for a rank may take in one form of one layer: a second or so. */
-const AFFORDABLE = 1e9;
+/** Floating-point operations that the search for a rank may take in one form of one layer: some seconds. */
+const AFFORDABLE = 3e9;
 
 const PRECISION: Partial<Record<DataType, number>> = { f16: 2 ** -11, bf16: 2 ** -8, f32: 2 ** -24, f64: 2 ** -46 };
 
@@ -24,7 +24,7 @@ const PRECISION: Partial<Record<DataType, number>> = { f16: 2 ** -11, bf16: 2 **
  * A kernel of exact rank r whose entries were rounded to `dtype` lies within one unit roundoff of a matrix of rank r;
  * twice that leaves room for a later folding. For double it is what the decomposition itself can tell.
  */
-export function exactTolerance(dtype: DataType): number {
+function exactTolerance(dtype: DataType): number {
   return 2 * (PRECISION[dtype] ?? 0);
 }
 
@@ -117,7 +117,7 @@ function affordableRank(kernel: Kernel, form: Form, limit: number): number {
 }
 
 /** Squared error at rank 0 … most, summed over all matrices; undefined where a weight is not finite. */
-export function tailEnergies(kernel: Kernel, by: Unfolding, most: number): Float64Array | undefined {
+function tailEnergies(kernel: Kernel, by: Unfolding, most: number): Float64Array | undefined {
   const { rows, columns } = unfoldedShape(kernel, by);
   const tails = new Float64Array(most + 1);
   for (const matrix of unfold(kernel, by)) {

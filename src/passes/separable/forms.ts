@@ -2,7 +2,7 @@ import { type Kernel, type Unfolding, unfoldedShape } from '../../analysis/unfol
 
 export type ConvolutionOp = 'Conv' | 'ConvTranspose';
 
-export type FormName = 'depthwise-pointwise' | 'pointwise-depthwise' | 'spatial' | 'channel';
+type FormName = 'depthwise-pointwise' | 'pointwise-depthwise' | 'spatial' | 'channel';
 
 /** One way to write a convolution as two cheaper ones; cost is proportional to the rank. */
 export interface Form {

@@ -1,6 +1,6 @@
 import type { ChannelClass } from '../../analysis/channels.js';
 import { type Layer, layersOf } from '../../analysis/layers.js';
-import type { Graph } from '../../ir/graph.js';
+import type { Graph, Node } from '../../ir/graph.js';
 
 /** Norms of the slices of a folded weight along its two channel axes. */
 interface WeightNorms {
@@ -15,10 +15,13 @@ interface WeightNorms {
  */
 export function scoreUnits(graph: Graph, classes: readonly ChannelClass[]): Float64Array[] {
   const layers = new Map(layersOf(graph).map((layer) => [layer.weight.name, layer]));
+  const scales = scalesApart(graph, [...layers.values()]);
   const norms = new Map<string, WeightNorms>();
   return classes.map((channelClass) => {
     const scores = new Float64Array(channelClass.units.length);
     for (const [position, axis] of channelClass.axes.entries()) {
+      const apart = scales.get(axis.value);
+      if (apart) addLogScores(scores, channelClass, position, apart);
       const layer = layers.get(axis.value);
       if (!layer || (axis.axis !== layer.outAxis && axis.axis !== layer.inAxis)) continue;
       const found = norms.get(axis.value) ?? foldedNorms(graph, layer);
@@ -38,43 +41,73 @@ function addLogScores(scores: Float64Array, channelClass: ChannelClass, position
   }
 }
 
-/** Small enough to stay in the processor's cache between reading and summing. */
-const SLAB = 1 << 18;
-
-/** Reads the weight once, slab by slab. */
+/** Reads the weight once, piece by piece. */
 function foldedNorms(graph: Graph, layer: Layer): WeightNorms {
   const { tensor } = layer.weight;
   const [rows, columns] = tensor.shape;
-  const energy = new Float64Array(rows * columns);
-  const kernel = tensor.size / Math.max(1, rows * columns);
-  let index = 0;
-  const scratch = new ArrayBuffer(SLAB);
-  for (const slab of tensor.slabs(SLAB)) {
-    const values = slab.toFloat32(scratch);
-    for (let at = 0; at < values.length; index++) {
-      let sum = 0;
-      for (const end = at + kernel; at < end; at++) sum += values[at] * values[at];
-      energy[index] = sum;
-    }
-  }
-  const scale = squaredScale(graph, layer);
-  const sums = [new Float64Array(rows), new Float64Array(columns)];
-  for (let r = 0; r < rows; r++)
-    for (let c = 0; c < columns; c++) {
-      const folded = energy[r * columns + c] * (scale?.[layer.outAxis === 0 ? r : c] ?? 1);
-      sums[0][r] += folded;
-      sums[1][c] += folded;
-    }
+  const sums: Sums = [new Float64Array(rows), new Float64Array(columns)];
+  const scale = squaredScale(graph, layer) ?? new Float64Array(tensor.shape[layer.outAxis]).fill(1);
+  let firstRow = 0;
+  for (const values of tensor.float32Pieces()) firstRow += addEnergies(values, firstRow, layer, scale, sums);
   return { out: sums[layer.outAxis].map(Math.sqrt), into: sums[layer.inAxis].map(Math.sqrt) };
+}
+
+type Sums = readonly [rows: Float64Array, columns: Float64Array];
+
+/** Adds the squared numbers of whole rows of a weight to the sums of their rows and columns. Returns how many rows. */
+function addEnergies(
+  values: Float32Array,
+  firstRow: number,
+  { weight, outAxis }: Layer,
+  scale: Float64Array,
+  [rowSums, columnSums]: Sums,
+): number {
+  const columns = columnSums.length;
+  const kernel = weight.tensor.size / Math.max(1, rowSums.length * columns);
+  let at = 0;
+  let row = firstRow;
+  for (; at < values.length; row++)
+    for (let column = 0; column < columns; column++) {
+      let energy = 0;
+      for (let k = 0; k < kernel; k++) {
+        const value = values[at++];
+        energy += value * value;
+      }
+      energy *= scale[outAxis === 0 ? row : column];
+      rowSums[row] += energy;
+      columnSums[column] += energy;
+    }
+  return row - firstRow;
 }
 
 /** γ²/(σ²+ε) of the BatchNorm that alone reads the layer's output: unfolded norms are wrong, BatchNorm undoes them. */
 function squaredScale(graph: Graph, layer: Layer): Float64Array | undefined {
-  if (!graph.hasOneReader(layer.channels.value)) return undefined;
-  const [{ node }] = graph.readers(layer.channels.value);
-  if (node.op !== 'BatchNormalization') return undefined;
-  const [gamma, , , variance] = node.inputs.slice(1).map((name) => graph.constants.get(name)?.toFloat64());
+  const node = normBehind(graph, layer);
+  const scale = node && scaleOf(graph, node);
+  return scale?.length === layer.weight.tensor.shape[layer.outAxis] ? scale.map((value) => value ** 2) : undefined;
+}
+
+/** Absolute scales, by the name of γ, of BatchNorms that stand elsewhere: behind an activation, a Concat or a sum. */
+function scalesApart(graph: Graph, layers: readonly Layer[]): Map<string, Float64Array> {
+  const counted = new Set(layers.map((layer) => normBehind(graph, layer)));
+  const scales = new Map<string, Float64Array>();
+  for (const node of graph.nodes) {
+    const scale = node.op === 'BatchNormalization' && !counted.has(node) ? scaleOf(graph, node) : undefined;
+    if (scale) scales.set(node.inputs[1], scale.map(Math.abs));
+  }
+  return scales;
+}
+
+function normBehind(graph: Graph, { channels }: Layer): Node | undefined {
+  if (!graph.hasOneReader(channels.value)) return undefined;
+  const [{ node }] = graph.readers(channels.value);
+  return node.op === 'BatchNormalization' ? node : undefined;
+}
+
+/** γ/√(σ²+ε). */
+function scaleOf(graph: Graph, node: Node): Float64Array | undefined {
+  const gamma = graph.constants.get(node.inputs[1])?.toFloat64();
+  const variance = graph.constants.get(node.inputs[4])?.toFloat64();
   const epsilon = (node.attributes.epsilon as number | undefined) ?? 1e-5;
-  if (gamma?.length !== layer.weight.tensor.shape[layer.outAxis] || !variance) return undefined;
-  return gamma.map((value, c) => value ** 2 / (Math.max(0, variance[c]) + epsilon));
+  return variance && gamma?.map((value, c) => value / Math.sqrt(Math.max(0, variance[c]) + epsilon));
 }

@@ -72,7 +72,7 @@ export class Lowering {
     return Array.from(tensor.toNumbers() as ArrayLike<number>);
   }
 
-  int(name: string): number {
+  number(name: string): number {
     return this.resolved[name] as number;
   }
 

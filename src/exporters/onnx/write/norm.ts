@@ -7,7 +7,7 @@ import type { Lowering } from './lowering.js';
  * channel. Batch and spatial sizes stay open.
  */
 export function groupNormalization(lowering: Lowering): Lowering {
-  const groups = lowering.int('num_groups');
+  const groups = lowering.number('num_groups');
   const { dtype, node } = lowering;
   const rank = lowering.rank();
   const x = lowering.input(0);
@@ -19,7 +19,7 @@ export function groupNormalization(lowering: Lowering): Lowering {
   );
   const fill = (value: number) => Tensor.encode(dtype, [groups], Array<number>(groups).fill(value));
   const unit = [lowering.addConstant('ones', fill(1)), lowering.addConstant('zeros', fill(0))];
-  const epsilon = { name: 'epsilon', f: lowering.int('epsilon') };
+  const epsilon = { name: 'epsilon', f: lowering.number('epsilon') };
   const normal = lowering.apply('InstanceNormalization', [rows, ...unit], [epsilon], 'normalized_groups');
   const shape = lowering.apply('Shape', [x], [], 'shape');
   const back = lowering.apply('Reshape', [normal, shape], [], 'normalized');
@@ -40,7 +40,7 @@ function perChannel(lowering: Lowering, input: number, rank: number): string {
 /** LayerNormalization before 17: (x − mean) / √(variance + ε) · scale + bias over the last axes. */
 export function layerNormalization(lowering: Lowering): Lowering {
   const rank = lowering.rank();
-  const first = normalizeAxis(lowering.int('axis'), rank);
+  const first = normalizeAxis(lowering.number('axis'), rank);
   const axes = { name: 'axes', ints: Array.from({ length: rank - first }, (_, i) => first + i) };
   const [x, scale, bias] = [0, 1, 2].map((i) => lowering.input(i));
   const [output, meanOutput, deviationOutput] = lowering.node.outputs;
@@ -48,7 +48,12 @@ export function layerNormalization(lowering: Lowering): Lowering {
   const centred = lowering.apply('Sub', [x, mean], [], 'centred');
   const square = lowering.apply('Mul', [centred, centred], [], 'square');
   const variance = lowering.apply('ReduceMean', [square], [axes], 'variance');
-  const shifted = lowering.apply('Add', [variance, lowering.scalar('epsilon', lowering.int('epsilon'))], [], 'shifted');
+  const shifted = lowering.apply(
+    'Add',
+    [variance, lowering.scalar('epsilon', lowering.number('epsilon'))],
+    [],
+    'shifted',
+  );
   const deviation = lowering.apply('Sqrt', [shifted], [], 'deviation');
   const normal = lowering.apply('Div', [centred, deviation], [], 'normalized');
   if (meanOutput) lowering.finish('Identity', [mean], [], [meanOutput]);

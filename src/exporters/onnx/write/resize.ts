@@ -8,7 +8,7 @@ export function resizeBefore19(lowering: Lowering): Lowering {
     lowering.fail("the coordinates 'half_pixel_symmetric' exist since operator set 19");
   const policy = lowering.text('keep_aspect_ratio_policy');
   if (lowering.opset >= 18) return lowering.finish('Resize', lowering.node.inputs, lowering.given());
-  if (lowering.int('antialias') === 1) lowering.fail('antialiasing exists since operator set 18');
+  if (lowering.number('antialias') === 1) lowering.fail('antialiasing exists since operator set 18');
   const attributes = lowering.given(['antialias', 'axes', 'keep_aspect_ratio_policy']);
   const keepsRatio = lowering.input(3) !== '' && policy !== 'stretch';
   if (keepsRatio) lowering.fail(`the policy '${policy}' exists since operator set 18`);

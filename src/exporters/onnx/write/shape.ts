@@ -6,7 +6,7 @@ import type { Lowering } from './lowering.js';
 /** Reductions before 18 (ReduceSum: before 13) hold the axes as an attribute, and always reduce. */
 export function reduceWithAttribute(lowering: Lowering): Lowering {
   const axes = lowering.integers(1);
-  if (!axes?.length && lowering.int('noop_with_empty_axes') === 1)
+  if (!axes?.length && lowering.number('noop_with_empty_axes') === 1)
     return lowering.finish('Identity', [lowering.input(0)], []);
   const attributes = lowering.given(['noop_with_empty_axes']);
   return lowering.finish(
@@ -27,7 +27,7 @@ export function splitWithoutCount(lowering: Lowering): Lowering {
 function unevenSizes(lowering: Lowering, count: number): string {
   const { shape } = lowering.type(0);
   if (!shape) return '';
-  const extent = shape[normalizeAxis(lowering.int('axis'), shape.length)];
+  const extent = shape[normalizeAxis(lowering.number('axis'), shape.length)];
   if (typeof extent !== 'number' || extent % count === 0) return '';
   const size = Math.ceil(extent / count);
   const sizes = Array.from({ length: count }, (_, i) => (i < count - 1 ? size : extent - size * (count - 1)));

@@ -68,7 +68,7 @@ export class Lifting {
     return name !== undefined && this.scope.isRead(name);
   }
 
-  int(name: string): number | undefined {
+  number(name: string): number | undefined {
     const value = this.node.attributes[name];
     return typeof value === 'number' ? value : undefined;
   }

@@ -7,13 +7,13 @@ import type { Lift } from './lifting.js';
 export const batchNormalizationBefore14: Lift = (lifting) => {
   const { op, inputs, outputs } = lifting.node;
   if (outputs.some((_, i) => i > 0 && lifting.isRead(i))) return false;
-  if (lifting.int('spatial') === 0) return false;
+  if (lifting.number('spatial') === 0) return false;
   return lifting.finish(op, inputs, lifting.attributesWithout(['spatial']), outputs.slice(0, 1));
 };
 
 /** GroupNormalization-18 has a scale and a bias for each group; from 21 on they are for each channel. */
 export const groupNormalizationPerGroup: Lift = (lifting) => {
-  const groups = lifting.int('num_groups');
+  const groups = lifting.number('num_groups');
   const channels = lifting.type(0).shape?.[1];
   const [scale, bias] = [lifting.constant(1), lifting.constant(2)];
   if (!groups || typeof channels !== 'number' || channels % groups !== 0 || !scale || !bias) return false;

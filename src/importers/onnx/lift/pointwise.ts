@@ -4,7 +4,7 @@ import type { Lift, Lifting } from './lifting.js';
 /** Clip-6 holds its limits as attributes. */
 export const clipWithAttributes: Lift = (lifting) => {
   const { dtype } = lifting.type(0);
-  const limits = ['min', 'max'].map((name) => lifting.int(name));
+  const limits = ['min', 'max'].map((name) => lifting.number(name));
   if (dtype === null) return false;
   const [low, high] = limits.map((limit, i) =>
     limit === undefined ? '' : lifting.addConstant(i === 0 ? 'min' : 'max', Tensor.encode(dtype, [], [limit])),
@@ -18,7 +18,7 @@ export const dropoutWithAttribute =
   (lifting) => {
     const readsMask = lifting.isRead(1);
     if (readsMask && !hasBooleanMask) return false;
-    const ratio = lifting.int('ratio');
+    const ratio = lifting.number('ratio');
     const input = ratio === undefined ? '' : lifting.addConstant('ratio', Tensor.floats([ratio], []));
     const outputs = lifting.node.outputs.slice(0, readsMask ? 2 : 1);
     return lifting.finish('Dropout', [lifting.input(0), input], {}, outputs);
@@ -32,7 +32,7 @@ export const flattenedSoftmax: Lift = (lifting) => {
   const { op } = lifting.node;
   const { shape } = lifting.type(0);
   if (!shape) return false;
-  const given = lifting.int('axis') ?? 1;
+  const given = lifting.number('axis') ?? 1;
   const axis = given < 0 ? given + shape.length : given;
   if (axis < 0 || axis >= shape.length) return false;
   if (shape.slice(axis + 1).every((dim) => dim === 1)) return lifting.finish(op, [lifting.input(0)], { axis });

@@ -40,7 +40,7 @@ export const axesWithAttribute: Lift = (lifting) => {
 /** Pad-2 holds paddings and value as attributes. */
 export const padWithAttributes: Lift = (lifting) => {
   const pads = lifting.ints('pads');
-  const value = lifting.int('value') ?? 0;
+  const value = lifting.number('value') ?? 0;
   const { dtype } = lifting.type(0);
   if (!pads || (value !== 0 && dtype === null)) return false;
   const constant = value === 0 || !dtype ? '' : lifting.addConstant('value', Tensor.encode(dtype, [], [value]));

@@ -1,0 +1,181 @@
+import { randomUUID } from 'node:crypto';
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { badGraph, cannotRead, cannotWrite } from '../errors.js';
+import { exportOnnx } from '../exporters/onnx/index.js';
+import type { Bytes } from '../ir/bytes.js';
+import type { Graph } from '../ir/graph.js';
+import { type NumericArray, Tensor } from '../ir/tensor.js';
+import type { DataType } from '../ir/types.js';
+import type { Engine, LoadedGraph, Shelf, Values } from '../passes/pass.js';
+import type { TensorArrays, TensorData, Tensors, TensorType } from '../runtime/runner.js';
+import { openRunner } from '../runtime/spawn.js';
+
+export interface EngineOptions {
+  readonly threads: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface OpenEngine extends Engine {
+  /** Ends what is still loaded and removes the temporary files. */
+  close(): Promise<void>;
+}
+
+/**
+ * Runs graphs in ONNX Runtime: each is exported to a file of its own in a temporary folder, and loaded in a child
+ * process. Threads split an operator's outputs among them and never a sum, so their number does not change the bits.
+ *
+ * @throws CompressError where the folder cannot be made or a graph cannot be written, loaded or run
+ */
+export async function openEngine(options: EngineOptions): Promise<OpenEngine> {
+  const folder = await mkdtemp(join(tmpdir(), 'unet-compress-')).catch((cause) => {
+    throw cannotWrite(tmpdir(), cause);
+  });
+  const open = new Set<{ close(): Promise<void> | void }>();
+  return {
+    async load(graph) {
+      const loaded = await loadGraph(graph, join(folder, `${randomUUID()}.onnx`), options);
+      open.add(loaded);
+      return loaded;
+    },
+    shelf() {
+      const shelf = new FileShelf(join(folder, randomUUID()));
+      open.add(shelf);
+      return shelf;
+    },
+    async close() {
+      await Promise.all([...open].map((opened) => opened.close()));
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function loadGraph(graph: Graph, file: string, { threads, signal }: EngineOptions): Promise<LoadedGraph> {
+  const written = await exportOnnx(graph, file);
+  try {
+    const runner = await openRunner(file, { runtime: 'onnxruntime', threads, signal });
+    return {
+      async run(inputs) {
+        return fromTensorData(await runner.run(toTensorData(inputs)));
+      },
+      close: () => runner.close(),
+    };
+  } finally {
+    await Promise.all(written.map((path) => rm(path, { force: true })));
+  }
+}
+
+const RUNTIME_TYPES: Partial<Record<DataType, TensorType>> = {
+  f32: 'float32',
+  f64: 'float64',
+  f16: 'float16',
+  i8: 'int8',
+  u8: 'uint8',
+  i16: 'int16',
+  u16: 'uint16',
+  i32: 'int32',
+  u32: 'uint32',
+  i64: 'int64',
+  u64: 'uint64',
+  bool: 'bool',
+};
+
+const ARRAYS = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+  bool: Uint8Array,
+} satisfies Record<TensorType, new (buffer: ArrayBuffer, offset: number, length: number) => NumericArray>;
+
+function toTensorData(values: Values): Tensors {
+  return Object.fromEntries(
+    [...values].map(([name, tensor]) => {
+      const type = RUNTIME_TYPES[tensor.dtype];
+      if (!type) throw badGraph(`value '${name}' has type ${tensor.dtype}, which cannot be given to the runtime`);
+      const bytes = tensor.toBytes();
+      const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+      const data = new ARRAYS[type](aligned.buffer as ArrayBuffer, aligned.byteOffset, tensor.size);
+      // The table pairs each type with its array as `TensorArrays` does, which its own type does not express.
+      return [name, { type, dims: [...tensor.shape], data: data as TensorArrays[typeof type] } as TensorData];
+    }),
+  );
+}
+
+function fromTensorData(tensors: Tensors): Values {
+  const types = new Map(Object.entries(RUNTIME_TYPES).map(([dtype, type]) => [type, dtype as DataType]));
+  return new Map(
+    Object.entries(tensors).map(([name, { type, dims, data }]) => [name, Tensor.from(dims, data, types.get(type))]),
+  );
+}
+
+/** One file, written at its end only. */
+class FileShelf implements Shelf {
+  #handle: number | undefined;
+  #length = 0;
+
+  constructor(private readonly path: string) {}
+
+  put(tensor: Tensor): Tensor {
+    const start = this.#length;
+    const handle = this.#open();
+    try {
+      for (const chunk of tensor.chunks())
+        for (let done = 0; done < chunk.length; ) {
+          const count = writeSync(handle, chunk, done, chunk.length - done, this.#length);
+          done += count;
+          this.#length += count;
+        }
+    } catch (cause) {
+      throw cannotWrite(this.path, cause);
+    }
+    return Tensor.over(tensor.dtype, tensor.shape, this.#range(start, this.#length - start));
+  }
+
+  clear(): void {
+    if (this.#handle !== undefined) ftruncateSync(this.#handle, 0);
+    this.#length = 0;
+  }
+
+  close(): void {
+    if (this.#handle !== undefined) closeSync(this.#handle);
+    this.#handle = undefined;
+  }
+
+  #open(): number {
+    try {
+      this.#handle ??= openSync(this.path, 'wx+', 0o600);
+    } catch (cause) {
+      throw cannotWrite(this.path, cause);
+    }
+    return this.#handle;
+  }
+
+  #range(start: number, length: number): Bytes {
+    const readInto = (target: Uint8Array, offset: number) => {
+      for (let done = 0; done < target.length; ) {
+        const count = readSync(this.#open(), target, done, target.length - done, start + offset + done);
+        if (count === 0) throw cannotRead(this.path, 'it was cut short by another program');
+        done += count;
+      }
+    };
+    return {
+      length,
+      readInto,
+      read(offset, count) {
+        const target = new Uint8Array(count);
+        readInto(target, offset);
+        return target;
+      },
+    };
+  }
+}
