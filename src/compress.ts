@@ -6,6 +6,7 @@ import { type Options, withDefaults } from './options.js';
 import { type PassReport, runPasses } from './passes/run.js';
 import { buildReport } from './recipe/build-report.js';
 import { openCalibration } from './recipe/calibration.js';
+import { checkOptions } from './recipe/check-options.js';
 import { readInputShapes } from './recipe/input-shapes.js';
 import { judgeArtifact } from './recipe/judge-artifact.js';
 import { planSteps } from './recipe/plan.js';
@@ -28,7 +29,7 @@ export interface Compressed {
 
 /** Compresses a graph in memory: the passes alone. Only with `data` are files read and graphs run. */
 export async function compress(graph: Graph, options: Options = {}, progress: Progress = {}): Promise<Compressed> {
-  const full = withDefaults(options);
+  const full = withDefaults(checkOptions({ ...options }, 'compress', 'options'));
   const shapes = readInputShapes(full.inputShape, graph.inputs);
   const calibration = full.dryRun ? undefined : await openCalibration(graph, full, progress.signal);
   try {
@@ -51,7 +52,7 @@ export async function compress(graph: Graph, options: Options = {}, progress: Pr
  * @throws CompressError for bad input of any kind; nothing that was written before is lost then
  */
 export async function compressFile(file: string, given: Options, progress: Progress = {}): Promise<Report> {
-  const options = withDefaults(given);
+  const options = withDefaults(checkOptions({ ...given }, 'compress', 'options'));
   const original = load(file);
   const target = join(options.out, `${parse(file).name}.onnx`);
   if (!options.dryRun) await prepareTarget(file, target);

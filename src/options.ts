@@ -273,7 +273,7 @@ export const OPTIONS = {
   verbose: { type: { kind: 'flag' }, flags: '-v, --verbose', help: 'print what every pass did', commands: ALL },
 } as const satisfies Record<string, OptionSpec>;
 
-export type OptionName = keyof typeof OPTIONS;
+type OptionName = keyof typeof OPTIONS;
 
 /** Values of the options that only the configuration file holds. */
 interface ObjectValues {

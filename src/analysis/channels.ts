@@ -85,7 +85,7 @@ class Coupling {
       if (numbered && !covered.has(numbered))
         this.coordinates.pin(numbered, `${node.op} '${node.name}' computes with its size`);
     }
-    for (const value of operandsReadTwice(node, definition))
+    for (const value of this.activationsReadTwice(node, definition))
       this.pinValue(value, `${node.op} '${node.name}' reads it in two places`);
   }
 
@@ -176,6 +176,16 @@ class Coupling {
     }
   }
 
+  /**
+   * Ties name values, not operands: where one value is two operands with different roles (a matrix times itself), what
+   * one operand lets change the other may need whole. Constants in two places (the 0 of two parameters) have one role.
+   */
+  private activationsReadTwice(node: Node, definition: OpDefinition | undefined): string[] {
+    if (definition?.facts?.includes('elementwise') || node.op === 'Concat') return [];
+    const { constants } = this.graph;
+    return node.inputs.filter((value, i) => value !== '' && node.inputs.indexOf(value) !== i && !constants.has(value));
+  }
+
   private pinValue(value: string, reason: string): void {
     for (const axis of this.axesOf(value)) this.coordinates.pin(axis, reason);
   }
@@ -203,15 +213,6 @@ function coverage(axis: NumberedAxis, covered: Map<NumberedAxis, Uint8Array>): U
   const found = covered.get(axis) ?? new Uint8Array(axis.extent);
   covered.set(axis, found);
   return found;
-}
-
-/**
- * Ties name values, not operands: where one value is two operands with different roles (a matrix times itself), what
- * one operand lets change the other may need whole.
- */
-function operandsReadTwice(node: Node, definition: OpDefinition | undefined): string[] {
-  if (definition?.facts?.includes('elementwise') || node.op === 'Concat') return [];
-  return node.inputs.filter((value, i) => value !== '' && node.inputs.indexOf(value) !== i);
 }
 
 /** A tie as a walk over one axis, which says for each coordinate the one of the other axis (−1: none). */

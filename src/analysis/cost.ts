@@ -7,9 +7,9 @@ import { operators, semantics } from '../ops/index.js';
 import { tieCall } from './channels.js';
 
 /** Size of a spatial dimension that the model leaves open and the user does not state. */
-export const DEFAULT_SIZE = 256;
+const DEFAULT_SIZE = 256;
 
-export interface NodeCost {
+interface NodeCost {
   readonly node: Node;
   readonly parameters: number;
   readonly macs: number;

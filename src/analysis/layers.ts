@@ -20,7 +20,7 @@ export function layersOf(graph: Graph): Layer[] {
   return graph.nodes.flatMap((node) => layerOf(graph, node) ?? []);
 }
 
-export function layerOf(graph: Graph, node: Node): Layer | undefined {
+function layerOf(graph: Graph, node: Node): Layer | undefined {
   const axes = weightAxes(graph, node);
   const tensor = axes && graph.constants.get(node.inputs[1]);
   if (!axes || !tensor || tensor.shape.length < 2) return undefined;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import { badOption, cannotRead, unknownOption } from '../errors.js';
-import { nearestWord } from '../nearest.js';
+import { badOption, cannotRead } from '../errors.js';
 import { type CommandName, OPTIONS, type OptionKind, type OptionSpec, type Options } from '../options.js';
+import { checkOptions, checkValue } from '../recipe/check-options.js';
 
 const ROWS = Object.entries(OPTIONS) as [string, OptionSpec][];
 
@@ -33,8 +33,8 @@ export function readOptions(parsed: Record<string, unknown>, command: CommandNam
     if (spec.flags?.startsWith('--no-') && value === true) continue;
     given[key] = value === true && spec.type.kind === 'choice' ? spec.type.bare : value;
   }
-  const file = given.config as string | undefined;
-  return { ...(file === undefined ? {} : readConfig(file, command)), ...given };
+  const { config, ...rest } = given;
+  return { ...(config === undefined ? {} : readConfig(config as string, command)), ...rest };
 }
 
 function readConfig(file: string, command: CommandName): Options {
@@ -50,74 +50,10 @@ function readConfig(file: string, command: CommandName): Options {
   return checkOptions(options, command, file);
 }
 
-/** Checks keys and values as the table says; the API's options pass through here too. */
-export function checkOptions(options: Record<string, unknown>, command: CommandName, source: string): Options {
-  for (const [key, value] of Object.entries(options)) {
-    const spec = ROWS.find(([name]) => name === key)?.[1];
-    if (!spec?.commands.includes(command) || key === 'config')
-      throw unknownOption(
-        source,
-        key,
-        nearestWord(
-          key,
-          ROWS.map(([name]) => name),
-        ),
-      );
-    if (value !== undefined) checkValue(`${source}: ${key}`, spec.type, value);
-  }
-  return options as Options;
-}
-
 function coerce(key: string, type: OptionKind, text: string): string | number {
   const name = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   const isNumber = type.kind === 'number' || type.kind === 'integer' || type.kind === 'integer-or-word';
   const value = isNumber && text.trim() !== '' && !Number.isNaN(Number(text)) ? Number(text) : text;
   checkValue(name, type, value);
   return value;
-}
-
-function checkValue(name: string, type: OptionKind, value: unknown): void {
-  const wanted = problem(type, value);
-  if (wanted) throw badOption(name, `must be ${wanted}, not ${JSON.stringify(value)}`);
-}
-
-/** What the value should be, where it is not. */
-function problem(type: OptionKind, value: unknown): string | undefined {
-  switch (type.kind) {
-    case 'flag':
-      return typeof value === 'boolean' ? undefined : 'true or false';
-    case 'number':
-      return typeof value === 'number' && isWithin(type, value) ? undefined : `a number${rangeText(type)}`;
-    case 'integer':
-      return Number.isInteger(value) && isWithin(type, value as number)
-        ? undefined
-        : `a whole number${rangeText(type)}`;
-    case 'integer-or-word':
-      return value === type.word || (Number.isInteger(value) && (value as number) >= type.min)
-        ? undefined
-        : `${type.word} or a whole number from ${type.min}`;
-    case 'text':
-      return typeof value === 'string' && value !== '' ? undefined : 'a text';
-    case 'list':
-      return Array.isArray(value) && value.every((item) => typeof item === 'string') ? undefined : 'a list of texts';
-    case 'choice':
-      return type.choices.includes(value as string) ? undefined : `one of ${type.choices.join(', ')}`;
-    case 'object':
-      return typeof value === 'object' && value !== null ? undefined : 'an object';
-  }
-}
-
-interface Limits {
-  readonly above?: number;
-  readonly min?: number;
-  readonly max?: number;
-}
-
-function isWithin({ above, min, max }: Limits, value: number): boolean {
-  return value > (above ?? -Infinity) && value >= (min ?? -Infinity) && value <= (max ?? Infinity);
-}
-
-function rangeText({ above, min, max }: Limits): string {
-  const low = above !== undefined ? ` above ${above}` : min !== undefined ? ` from ${min}` : '';
-  return low + (max !== undefined ? `${low ? ' and' : ''} at most ${max}` : '');
 }

@@ -1,4 +1,5 @@
 import cliProgress from 'cli-progress';
+import { interrupted } from '../errors.js';
 
 /** Where a command's words go: results on stdout, all else on stderr. */
 export interface Terminal {
@@ -80,6 +81,6 @@ function lineProgress(print: (text: string) => void): ProgressView {
 /** Aborts on the first Ctrl-C, so that files are left whole; the second ends the process at once. */
 export function interruptSignal(): AbortSignal {
   const controller = new AbortController();
-  process.once('SIGINT', () => controller.abort());
+  process.once('SIGINT', () => controller.abort(interrupted()));
   return controller.signal;
 }

@@ -12,7 +12,7 @@ export const OPAQUE = 'Opaque';
  * How a node stood in its file. An exporter of the same format writes an untouched node back as it came; a pass that
  * changes a node makes a new one without an origin.
  */
-export interface NodeOrigin {
+interface NodeOrigin {
   readonly format: string;
   /** The operator's name in the file, e.g. `Upsample` where the IR says `Resize`. */
   readonly op: string;

@@ -27,6 +27,8 @@ export function parseGraph(text: string, semantics: Semantics, generate?: Genera
   return new Parser(text, semantics, generate).graph();
 }
 
+const UNKNOWN: ValueType = { dtype: null, shape: null };
+
 class Parser {
   private readonly tokens: string[] = [];
   private next = 0;
@@ -83,7 +85,7 @@ class Parser {
         attributes[name] = this.attribute();
       });
     }
-    const types = this.accept(':') ? this.separated(() => this.type()) : undefined;
+    const types = this.accept(':') ? this.separated(() => (this.accept('_') ? UNKNOWN : this.type())) : undefined;
     const name = outputs.find((output) => output !== '') ?? op;
     const node = { name, inputs, outputs, attributes, ...(captures.length ? { captures } : {}) };
     this.builder.add({ ...node, ...operator(op) }, types);

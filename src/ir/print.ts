@@ -75,7 +75,7 @@ function printNumber(number: number): string {
 /** The shortest text that rounds to the same single-precision number. */
 function printSingle(number: number): string {
   if (Number.isInteger(number) || !Number.isFinite(number)) return printNumber(number);
-  const digits = [5, 6, 7, 8, 9].find((count) => Math.fround(Number(number.toPrecision(count))) === number);
+  const digits = [1, 2, 3, 4, 5, 6, 7, 8, 9].find((count) => Math.fround(Number(number.toPrecision(count))) === number);
   return printNumber(Number(number.toPrecision(digits)));
 }
 

@@ -21,7 +21,7 @@ export interface Call {
   readonly outputCount: number;
 }
 
-export interface InferredValue {
+interface InferredValue {
   readonly type: ValueType;
   readonly known?: KnownValue;
 }

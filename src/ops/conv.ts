@@ -30,7 +30,7 @@ const TRANSPOSE_ATTRIBUTES = {
 const OPERANDS = [{ name: 'X' }, { name: 'W' }, { name: 'B', optional: true }] as const;
 
 /** Y[n,o,·] = B[o] + Σ W[o,i,k]·X[n,i,·]; W is [O, I/group, k…]. */
-export const conv = defineOp({
+const conv = defineOp({
   name: 'Conv',
   inputs: OPERANDS,
   outputs: ['Y'],
@@ -54,7 +54,7 @@ export const conv = defineOp({
 });
 
 /** The adjoint of Conv; W is [I, O/group, k…]. */
-export const convTranspose = defineOp({
+const convTranspose = defineOp({
   name: 'ConvTranspose',
   inputs: OPERANDS,
   outputs: ['Y'],

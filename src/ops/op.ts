@@ -72,7 +72,7 @@ export type OpFact =
   /** f(s·x) = s·f(x) for s > 0. */
   | 'positively-homogeneous';
 
-export interface OperandSpec {
+interface OperandSpec {
   readonly name: string;
   readonly optional?: boolean;
   /** Only the last: takes any number, at least one. */

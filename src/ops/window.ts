@@ -53,7 +53,7 @@ export function readWindow(
 }
 
 /** How far the window reaches on one axis, holes of the dilation included. */
-export function reach(window: Window, axis: number): number {
+function reach(window: Window, axis: number): number {
   return (window.kernel[axis] - 1) * window.dilations[axis] + 1;
 }
 

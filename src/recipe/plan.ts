@@ -3,10 +3,12 @@ import { badOption } from '../errors.js';
 import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import { alignChannels } from '../passes/align-channels.js';
+import { canonicalize } from '../passes/canonicalize.js';
 import { foldBn } from '../passes/fold-bn.js';
 import { halfWeights } from '../passes/half-weights.js';
 import { observe } from '../passes/observe.js';
 import { refit } from '../passes/refit.js';
+import { removeDeadChannels } from '../passes/remove-dead-channels.js';
 import { type Step, step } from '../passes/run.js';
 import { separable } from '../passes/separable.js';
 import { thin } from '../passes/thin.js';
@@ -43,11 +45,13 @@ export function planSteps(
     ...(options.align > 1 ? [step(alignChannels, { multiple: options.align })] : []),
     ...(options.fp16 ? [step(halfWeights, {})] : []),
   ];
+  const changesNetwork = [...thinning, ...folding, ...factorization].length > 0 || options.fp16;
+  const tidying = changesNetwork ? [step(canonicalize, {}), step(removeDeadChannels, {})] : [];
   if (!isCalibrated || !(thinning.length || factorization.length))
-    return [...thinning, ...folding, ...factorization, ...finish];
+    return [...tidying, ...thinning, ...folding, ...factorization, ...finish];
   // Folded first, so that what is observed is what the fitted layers are to make.
   const fitted = (steps: Step[]) => (steps.length ? [...steps, step(refit, {})] : []);
-  return [...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...finish];
+  return [...tidying, ...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...finish];
 }
 
 function isThinned({ thin: keep, width, keepLayer, thinShape }: FullOptions): boolean {

@@ -68,7 +68,7 @@ export function count(value: number | null): string {
   return value === null ? 'unknown' : value.toLocaleString('en-US');
 }
 
-export function bytes(value: number | null): string {
+function bytes(value: number | null): string {
   if (value === null) return 'not written';
   const units = ['B', 'kB', 'MB', 'GB'];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3));

@@ -3,7 +3,7 @@ import type { NumericAgreement } from '../validate/accuracy.js';
 import type { Accuracy } from '../validate/equivalence.js';
 
 /** Duration of one run, in milliseconds. */
-export interface LatencySummary {
+interface LatencySummary {
   readonly threads: number;
   readonly median: number;
   readonly min: number;

@@ -81,11 +81,7 @@ async function withRunners(
 
 type Judged = Omit<Judgement, 'latency'>;
 
-async function judgeOnImages(
-  request: JudgeRequest,
-  original: Runner,
-  candidates: readonly Runner[],
-): Promise<Judged> {
+async function judgeOnImages(request: JudgeRequest, original: Runner, candidates: readonly Runner[]): Promise<Judged> {
   const { dataset, split } = request.data!;
   const { interpretation, guesses } = await interpret(original.info, dataset, request.given, request.lastOp);
   const accuracy = await measureAccuracy({
@@ -103,11 +99,7 @@ async function judgeOnImages(
 }
 
 /** One run on seeded noise: enough to see a broken output and, for exact passes, the rounding. */
-async function judgeOnNoise(
-  request: JudgeRequest,
-  original: Runner,
-  candidates: readonly Runner[],
-): Promise<Judged> {
+async function judgeOnNoise(request: JudgeRequest, original: Runner, candidates: readonly Runner[]): Promise<Judged> {
   const inputs = syntheticInputs(original, { shapes: { ...request.shapes }, seed: request.seed });
   const wanted = await original.run(inputs);
   const accuracy: CandidateAccuracy[] = [];

@@ -1,9 +1,19 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, test } from 'vitest';
 import { decodeMetadata } from '../../src/formats/metadata.js';
 import { load } from '../../src/importers/index.js';
 import { freshFolder, MODEL, runCli, SAMPLE } from './run-cli.js';
+
+const SCHEMA = JSON.parse(readFileSync(new URL('../../docs/schema/report.schema.json', import.meta.url), 'utf8'));
+
+/** Throws with what is wrong where the report does not fit its published schema. */
+function expectToFitSchema(report: unknown): void {
+  const validate = new Ajv2020().compile(SCHEMA);
+  validate(report);
+  expect(validate.errors).toBeNull();
+}
 
 const FAST = ['--no-validate', '-q'];
 
@@ -16,6 +26,7 @@ test('the main job writes the artefact and the report, and prints what it means'
   expect(stdout).toMatch(/equivalent at a margin of 0.01/);
   expect(readdirSync(join(cwd, 'compressed')).sort()).toEqual(['model.onnx', 'report.json', 'worst.png']);
   const report = JSON.parse(readFileSync(join(cwd, 'compressed/report.json'), 'utf8'));
+  expectToFitSchema(report);
   expect(report.ratios.parameters).toBeGreaterThan(3);
   expect(report.accuracy.perImage).toHaveLength(120);
   expect(report.artifacts[0].latencyMs).toBeNull();
@@ -35,6 +46,7 @@ test('without images the accuracy is unknown, in the table, the report and the l
   expect(stdout).toContain('Accuracy is unknown: no images were given');
   expect(stdout.trim().split('\n').at(-1)).toMatch(/^To measure what it cost: unet-compress validate .* --data/);
   const report = JSON.parse(readFileSync(join(cwd, 'compressed/report.json'), 'utf8'));
+  expectToFitSchema(report);
   expect(report.accuracy).toBeNull();
   expect(report.artifacts[0].reasons.accuracy).toContain('unknown');
 });
@@ -54,7 +66,7 @@ test('--dry-run prints the exact table and writes nothing', async () => {
 
 test('--json puts one object on stdout and all else on stderr', async () => {
   const { stdout, stderr } = await runCli(['--json', '--no-validate', '--thin', '0.5', MODEL]);
-  expect(JSON.parse(stdout).reportVersion).toBe(1);
+  expectToFitSchema(JSON.parse(stdout));
   expect(stderr).toContain('parameters');
 });
 
@@ -87,7 +99,7 @@ test('Ctrl-C ends with 130 and leaves no half-written file', async () => {
   const cwd = freshFolder();
   const { code } = await runCli(['--thin', '0.5', '--latency', 'full', '--test-data', join(SAMPLE, 'test'), MODEL], {
     cwd,
-    onStart: (kill) => setTimeout(() => kill('SIGINT'), 2500),
+    interruptOn: /^accuracy/m,
   });
   expect(code).toBe(130);
   const left = existsSync(join(cwd, 'compressed')) ? readdirSync(join(cwd, 'compressed')) : [];

@@ -15,10 +15,10 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** Runs the built command as a user would; `onStart` may interrupt it. */
+/** Runs the built command as a user would; Ctrl-C comes once what it says on stderr matches `interruptOn`. */
 export function runCli(
   args: readonly string[],
-  { cwd = freshFolder(), onStart }: { cwd?: string; onStart?: (kill: (signal: NodeJS.Signals) => void) => void } = {},
+  { cwd = freshFolder(), interruptOn }: { cwd?: string; interruptOn?: RegExp } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [CLI, ...args], { cwd });
@@ -28,10 +28,10 @@ export function runCli(
     });
     child.stderr.on('data', (text) => {
       output.stderr += text;
+      if (interruptOn?.test(output.stderr)) child.kill('SIGINT');
     });
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, ...output }));
-    onStart?.((signal) => child.kill(signal));
   });
 }
 

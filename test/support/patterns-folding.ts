@@ -37,6 +37,20 @@ export const foldingPatterns: readonly Pattern[] = [
     const top = late(net, net.concat(cropped, raised), 8);
     return [net.conv(top, 1, { kernel: 1, bias: true })];
   }),
+  // Ronneberger et al. 2015: no padding, so that skips are cropped and every shift is taken in.
+  folding('late-valid', 0, (net, x) => {
+    const valid = (y: string, out: number) =>
+      net.bn(net.relu(net.conv(y, out, { padding: 0, bias: true })), 'positive');
+    const skip = valid(x, 8);
+    const low = net.conv(net.scaleUp(valid(net.maxPool(skip), 12)), 8, { kernel: 1 });
+    const cropped = net.slice(net.slice(skip, 2, 8, 2), -7, -1, -1);
+    return [net.conv(valid(net.concat(cropped, low), 8), 1, { kernel: 1, bias: true }), net.sigmoid(low)];
+  }),
+  // A Slice of channels changes which number a channel gets.
+  folding('before-channel-slice', 1, (net, x) => {
+    const y = net.bn(net.relu(net.conv(x, 8)));
+    return [net.conv(net.slice(y, -1, -100, 1, -1), 2, { kernel: 1 })];
+  }),
   // Everything that reads the shift is a 1x1 convolution, so nothing is left of it.
   folding('late-through-everything', 0, (net, x) => {
     const a = late(net, x, 8);

@@ -63,7 +63,7 @@ export function readOnnx(source: ByteSource, file: string): OnnxModel {
   return { ...model, irVersion, graph, other };
 }
 
-export function readGraph(reader: WireReader, range: Range): OnnxGraph {
+function readGraph(reader: WireReader, range: Range): OnnxGraph {
   const graph: Omit<OnnxGraph, 'other'> = {
     name: '',
     nodes: [],

@@ -38,7 +38,7 @@ export interface ModelToWrite {
   other?: readonly Part[];
 }
 
-export interface GraphToWrite {
+interface GraphToWrite {
   name: string;
   nodes: readonly (RawMessage | NodeToWrite)[];
   initializers: readonly (RawMessage | TensorToWrite)[];
@@ -63,7 +63,7 @@ export interface NodeToWrite {
 /** The key of the value says the attribute's type. */
 export type AttributeToWrite = { name: string } & AttributeValue;
 
-export type AttributeValue =
+type AttributeValue =
   | { i: Integer }
   | { f: number }
   | { s: string | Uint8Array }

@@ -1,5 +1,6 @@
 import type { Graph, Node } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
+import { isFloat } from '../../ir/types.js';
 import { constantNumber, privateMaker, sameShape, withConstant } from './match.js';
 import { type Rewrite, type RewriteScope, type Rule, replaceNode } from './rule.js';
 
@@ -70,7 +71,7 @@ function isSwishGate({ attributes }: Node): boolean {
 /** The value that a node divides by 6, or multiplies by what its own type holds of 1/6. */
 function dividedBySix(scope: RewriteScope, node: Node): string | undefined {
   const found = withConstant(scope, node);
-  if (found?.tensor.size !== 1) return undefined;
+  if (found?.tensor.size !== 1 || !isFloat(found.tensor.dtype)) return undefined;
   const [sixth] = Tensor.encode(found.tensor.dtype, [1], [1 / 6]).toFloat64();
   const [number] = found.tensor.toFloat64();
   const isDivided = node.op === 'Mul' ? number === sixth : found.at === 1 && number === 6;

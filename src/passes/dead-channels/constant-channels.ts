@@ -42,9 +42,10 @@ function channelsOf(graph: Graph, value: string): number | undefined {
 /** An output channel without weights is its bias; a depthwise one follows a constant input where no border is padded. */
 function ofLayer(graph: Graph, layer: Layer, { made }: ZeroSlices, found: ChannelConstants): Float64Array | undefined {
   const { node, weight } = layer;
-  const bias = biasOf(graph, node, made.length);
-  if (layer.channels.axis !== 1 || !bias) return undefined;
   const input = groupsOf(node) === channelsOf(graph, node.inputs[0]) ? found.get(node.inputs[0]) : undefined;
+  if (layer.channels.axis !== 1 || (!input && !made.includes(1))) return undefined;
+  const bias = biasOf(graph, node, made.length);
+  if (!bias) return undefined;
   if (node.op !== 'Conv' || !input) return bias.map((value, o) => (made[o] ? value : Number.NaN));
   const spreads = isUnpadded(graph, node);
   return bias.map((value, o) => {
@@ -126,6 +127,8 @@ function ofAffine({ found }: Scope, affine: { input: string; scale: Float64Array
 }
 
 const batchNormalization: ConstantRule = (scope, node) => {
+  const [input, gamma] = node.inputs;
+  if (!scope.found.has(input) && !scope.graph.constants.get(gamma)?.toFloat32().includes(0)) return undefined;
   const affine = affineOf(scope.graph, node);
   return affine && ofAffine(scope, affine);
 };

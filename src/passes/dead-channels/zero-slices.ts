@@ -1,7 +1,6 @@
 import type { Layer } from '../../analysis/layers.js';
 import type { Node } from '../../ir/graph.js';
 import type { Tensor } from '../../ir/tensor.js';
-import { bitsOf } from '../../ir/types.js';
 
 /** Channels of a layer at which its weight is 0 throughout: 1 marks them. */
 export interface ZeroSlices {
@@ -13,68 +12,76 @@ export interface ZeroSlices {
 
 /** Looks for zero slices of weights, once for each tensor. */
 export class ZeroSliceFinder {
-  private readonly found = new Map<Tensor, Map<number, ZeroRowsAndColumns>>();
+  private readonly found = new Map<Tensor, Map<number, Marks>>();
 
   of({ node, weight: { tensor }, outAxis }: Layer): ZeroSlices {
     const groups = groupsOf(node);
-    const byGroups = this.found.get(tensor) ?? new Map<number, ZeroRowsAndColumns>();
-    const slices = byGroups.get(groups) ?? zeroRowsAndColumns(tensor, groups);
-    this.found.set(tensor, byGroups.set(groups, slices));
-    const { rows, columns } = slices;
+    const byGroups = this.found.get(tensor) ?? new Map<number, Marks>();
+    const { rows, columns } = byGroups.get(groups) ?? markedSlices(tensor, groups);
+    this.found.set(tensor, byGroups.set(groups, { rows, columns }));
     return outAxis === 0 ? { made: rows, read: columns } : { made: columns, read: rows };
   }
-}
-
-interface ZeroRowsAndColumns {
-  readonly rows: Uint8Array;
-  /** Group after group. */
-  readonly columns: Uint8Array;
 }
 
 export function groupsOf({ attributes }: Node): number {
   return (attributes.group as number | undefined) ?? 1;
 }
 
-/**
- * Marks the zero slices along the first two axes. A row shows in its first
- * kernel that it is not zero, and the first such row which columns cannot be, so of an ordinary weight little is read.
- */
-function zeroRowsAndColumns(weight: Tensor, groups: number): ZeroRowsAndColumns {
+/** Which slices along the first two axes of a weight are 0. */
+interface Marks {
+  readonly rows: Uint8Array;
+  /** Group after group. */
+  readonly columns: Uint8Array;
+}
+
+/** Reads the weight once: to look at the beginning of each row alone takes as long. */
+function markedSlices(weight: Tensor, groups: number): Marks {
   const [rowCount, columnCount] = weight.shape;
-  const rows = Uint8Array.from({ length: rowCount }, (_, row) => Number(isZeroRow(weight, row)));
-  const columns = new Uint8Array(groups * columnCount);
-  const block = rowCount / groups;
-  for (let group = 0; group < groups; group++)
-    for (const column of zeroColumns(weight, rows, group * block, (group + 1) * block))
-      columns[group * columnCount + column] = 1;
-  return { rows, columns };
+  const marker = new SliceMarker(rowCount, columnCount, groups);
+  const length = weight.size / Math.max(1, rowCount);
+  let row = 0;
+  for (const values of weight.float32Pieces())
+    for (let at = 0; at < values.length; at += length) marker.look(row++, values, at, at + length);
+  return marker;
 }
 
-function isZeroRow(weight: Tensor, row: number): boolean {
-  const whole = weight.rows(row, row + 1);
-  return isZero(whole.slice(1, 0, Math.min(1, weight.shape[1]))) && isZero(whole);
-}
+class SliceMarker implements Marks {
+  readonly rows: Uint8Array;
+  readonly columns: Uint8Array;
+  /** Columns of each group that were 0 in all rows so far. */
+  private readonly candidates: Uint32Array;
+  private readonly rowsPerGroup: number;
 
-/** Columns that are 0 in all rows from `first` to `end`. */
-function zeroColumns(weight: Tensor, zeroRows: Uint8Array, first: number, end: number): number[] {
-  let left = Array.from({ length: weight.shape[1] }, (_, column) => column);
-  const kernel = weight.shape.slice(2).reduce((product, size) => product * size, 1);
-  for (let row = first; row < end && left.length > 0; row++) {
-    if (zeroRows[row]) continue;
-    const values = weight.rows(row, row + 1).toNumbers();
-    left = left.filter((column) => {
-      for (let at = column * kernel; at < (column + 1) * kernel; at++) if (values[at] !== 0) return false;
-      return true;
-    });
+  constructor(
+    rowCount: number,
+    private readonly columnCount: number,
+    groups: number,
+  ) {
+    this.rows = new Uint8Array(rowCount);
+    this.columns = new Uint8Array(groups * columnCount).fill(1);
+    this.candidates = new Uint32Array(groups).fill(columnCount);
+    this.rowsPerGroup = rowCount / groups;
   }
-  return left;
-}
 
-/** Looks at bytes, so that nothing is rounded to 0; the sign of a zero does not matter. */
-function isZero(tensor: Tensor): boolean {
-  const width = bitsOf(tensor.dtype) / 8;
-  for (const chunk of tensor.chunks())
-    for (let i = 0; i < chunk.length; i++)
-      if (chunk[i] !== 0 && !(chunk[i] === 0x80 && i % width === width - 1)) return false;
-  return true;
+  /** Takes in a row, which is `values` from `start` to `end`. */
+  look(row: number, values: Float32Array, start: number, end: number): void {
+    let first = start;
+    while (first < end && values[first] === 0) first++;
+    const group = Math.floor(row / this.rowsPerGroup);
+    if (first === end) this.rows[row] = 1;
+    else if (this.candidates[group] > 0) this.strikeOut(group, values, start, end);
+  }
+
+  private strikeOut(group: number, values: Float32Array, start: number, end: number): void {
+    const kernel = (end - start) / this.columnCount;
+    for (let column = 0, at = start; column < this.columnCount; column++, at += kernel) {
+      const mark = group * this.columnCount + column;
+      if (!this.columns[mark]) continue;
+      let tap = 0;
+      while (tap < kernel && values[at + tap] === 0) tap++;
+      if (tap === kernel) continue;
+      this.columns[mark] = 0;
+      this.candidates[group]--;
+    }
+  }
 }

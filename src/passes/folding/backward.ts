@@ -31,7 +31,7 @@ export function takeBack(
     return taken;
   }
   const channels = concatenatedChannels(graph, node);
-  const stop = channels ? undefined : refusal(node, affine);
+  const stop = channels ? undefined : refusal(graph, node, affine);
   if (stop) return stop;
   const taken = nothingTaken();
   let first = 0;

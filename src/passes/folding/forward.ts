@@ -60,7 +60,7 @@ function carry(graph: Graph, node: Node, reached: Reached): ChannelAffine | stri
   const affine = reached.get(first);
   const touchesOthers = [...others, ...(node.captures ?? [])].some((operand) => reached.has(operand));
   if (!affine || touchesOthers) return `${node.op} '${node.name}' does not let it pass`;
-  return refusal(node, affine) ?? affine;
+  return refusal(graph, node, affine) ?? affine;
 }
 
 /** (s·a + t) + (s·b + u) = s·(a + b) + (t + u), where both have the shape of the sum and the same scale. */

@@ -3,9 +3,9 @@ import { operators } from '../../ops/index.js';
 import { type ChannelAffine, isZeroShift } from './affine.js';
 
 /** Why f(s·x + t) is not s·f(x) + t (or s·f(x), where t is 0), for the node f; undefined where it is. */
-export function refusal(node: Node, { scale, shift }: ChannelAffine): string | undefined {
+export function refusal(graph: Graph, node: Node, { scale, shift }: ChannelAffine): string | undefined {
   const name = `${node.op} '${node.name}'`;
-  if (isLinearMean(node)) return undefined;
+  if (isLinearMean(node) || isCrop(graph, node)) return undefined;
   if (!isMaximum(node) && !isHomogeneous(node)) return `${name} does not let it pass`;
   if (!isMaximum(node) && !isZeroShift(shift)) return `${name} lets no shift pass`;
   return scale.every((value) => value > 0) ? undefined : `${name} lets only positive scales pass`;
@@ -25,6 +25,14 @@ function isLinearMean({ op, attributes }: Node): boolean {
     default:
       return false;
   }
+}
+
+/** A Slice of other axes than the channels'. */
+function isCrop(graph: Graph, { op, inputs }: Node): boolean {
+  const rank = graph.type(inputs[0]).shape?.length;
+  const axes = graph.constants.get(inputs[3] ?? '')?.toFloat64();
+  if (op !== 'Slice' || rank === undefined || !axes) return false;
+  return axes.every((axis) => (axis < 0 ? axis + rank : axis) !== 1);
 }
 
 function isMaximum({ op, outputs }: Node): boolean {

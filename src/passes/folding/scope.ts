@@ -43,19 +43,17 @@ export function takeLayer(
   folded: FoldedLayer,
   change: { input?: string; outputs?: readonly string[] } = {},
 ): void {
-  const inputs = [change.input ?? layer.inputs[0], ownConstant(scope, taken, layer.inputs[1], folded.weight)];
-  const stem = layer.inputs[1].replace(/\.weight$/, '');
-  if (layer.inputs[2]) inputs.push(ownConstant(scope, taken, layer.inputs[2], folded.bias));
-  else if (!isZero(folded.bias)) inputs.push(ownConstant(scope, taken, `${stem}.bias`, folded.bias));
+  const { graph, fresh } = scope;
+  const ownName = (name: string) => (graph.hasOneReader(name) ? name : fresh(name));
+  const [data, weight, bias = ''] = layer.inputs;
+  const inputs = [change.input ?? data, ownName(weight)];
+  taken.constants.set(inputs[1], folded.weight);
+  if (bias !== '' || !isZero(folded.bias)) {
+    inputs.push(bias === '' ? fresh(`${weight.replace(/\.weight$/, '')}.bias`) : ownName(bias));
+    taken.constants.set(inputs[2], folded.bias);
+  }
   taken.replace.set(layer, [{ ...layer, inputs, outputs: change.outputs ?? layer.outputs, origin: undefined }]);
   taken.layers.push(layer.name);
-}
-
-/** The name under which new numbers stand: the old one where nobody else reads it. */
-function ownConstant({ graph, fresh }: FoldScope, taken: Taken, name: string, tensor: Tensor): string {
-  const own = graph.constants.has(name) && graph.hasOneReader(name) ? name : fresh(name);
-  taken.constants.set(own, tensor);
-  return own;
 }
 
 function isZero(tensor: Tensor): boolean {
