@@ -69,6 +69,11 @@ function exitCodeOf(error: unknown): number {
   return 3;
 }
 
+// The reader of our output may go (`| head`): then there is nobody left to tell.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+});
+
 main(process.argv).then(
   (code) => {
     process.exitCode = code;

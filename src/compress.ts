@@ -57,8 +57,8 @@ export async function compressFile(file: string, given: Options, progress: Progr
   const target = join(options.out, `${parse(file).name}.onnx`);
   if (!options.dryRun) await prepareTarget(file, target);
   const compressed = await compress(original, options, progress);
-  if (options.dryRun) return buildReport({ file, target, original, compressed, options, judged: null });
   const described = { ...compressed, graph: withProvenance(compressed.graph, file, compressed.passes, options) };
+  if (options.dryRun) return buildReport({ file, target, original, compressed: described, options, judged: null });
   await exportOnnx(described.graph, target, { externalData: options.externalData });
   const judged = await judgeArtifact(file, target, original, options, progress);
   const report = await buildReport({ file, target, original, compressed: described, options, judged });

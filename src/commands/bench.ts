@@ -1,9 +1,9 @@
-import Table from 'cli-table3';
 import { bindShapes } from '../analysis/cost.js';
 import { load } from '../importers/index.js';
 import { type Options, withDefaults } from '../options.js';
 import { readInputShapes } from '../recipe/input-shapes.js';
 import { threadCounts } from '../recipe/judge-artifact.js';
+import { textTable } from '../report/text-table.js';
 import { type Latency, measureLatency } from '../validate/latency.js';
 import { interruptSignal, openTerminal } from './terminal.js';
 
@@ -32,12 +32,9 @@ function shapesFor(file: string, asked: readonly string[] | undefined): Record<s
 }
 
 function benchTable(results: readonly Latency[]): string {
-  const table = new Table({
-    head: ['model', 'threads', 'median ms', 'min ms', 'p90 ms', 'runs', 'frames/s', 'times the first'],
-    style: { head: [], border: [] },
-  });
-  for (const { file, threads, median, min, p90, runs, speedUp } of results)
-    table.push([
+  return textTable(
+    ['model', 'threads', 'median ms', 'min ms', 'p90 ms', 'runs', 'frames/s', 'times the first'],
+    results.map(({ file, threads, median, min, p90, runs, speedUp }) => [
       file,
       threads,
       median.toFixed(2),
@@ -46,6 +43,6 @@ function benchTable(results: readonly Latency[]): string {
       runs,
       (1000 / median).toPrecision(3),
       speedUp.toPrecision(3),
-    ]);
-  return table.toString();
+    ]),
+  );
 }

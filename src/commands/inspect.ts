@@ -1,4 +1,3 @@
-import Table from 'cli-table3';
 import { analyseChannels } from '../analysis/channels.js';
 import { bindShapes, costOf } from '../analysis/cost.js';
 import { type Layer, layersOf } from '../analysis/layers.js';
@@ -10,6 +9,7 @@ import { type Options, withDefaults } from '../options.js';
 import { thinnableClasses } from '../passes/thin.js';
 import { readInputShapes } from '../recipe/input-shapes.js';
 import { count } from '../report/table.js';
+import { textTable } from '../report/text-table.js';
 import { openTerminal } from './terminal.js';
 
 interface LayerReport {
@@ -104,12 +104,9 @@ function spectrumOf({ node, weight, isConvolution }: Layer): readonly number[] |
 }
 
 function layerTable(layers: readonly LayerReport[]): string {
-  const table = new Table({
-    head: ['layer', 'op', 'weight', 'parameters', 'MACs', 'BatchNorm', 'class', 'ranks'],
-    style: { head: [], border: [] },
-  });
-  for (const { layer, op, kernel, parameters, macs, batchNorm, channels, rankSpectrum: spectrum } of layers)
-    table.push([
+  return textTable(
+    ['layer', 'op', 'weight', 'parameters', 'MACs', 'BatchNorm', 'class', 'ranks'],
+    layers.map(({ layer, op, kernel, parameters, macs, batchNorm, channels, rankSpectrum: spectrum }) => [
       layer,
       op,
       kernel,
@@ -118,8 +115,8 @@ function layerTable(layers: readonly LayerReport[]): string {
       batchNorm,
       'fixed' in channels ? 'fixed' : channels.channelClass,
       spectrum ? bar(spectrum) : '',
-    ]);
-  return table.toString();
+    ]),
+  );
 }
 
 const BLOCKS = '▁▂▃▄▅▆▇█';

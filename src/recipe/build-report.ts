@@ -1,9 +1,10 @@
 import { bindShapes, type Cost, costOf } from '../analysis/cost.js';
 import type { Compressed } from '../compress.js';
+import { sizeOfOnnx } from '../exporters/onnx/index.js';
 import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import { artifactReport, modelReport } from '../report/model-report.js';
-import { fileSizes } from '../report/sizes.js';
+import { fileSizes, uncompressed } from '../report/sizes.js';
 import type { ArtifactReport, Report } from '../report/types.js';
 import { VERSION } from '../version.js';
 import { boundShapes, type Judged } from './judge-artifact.js';
@@ -36,7 +37,9 @@ export async function buildReport(facts: ReportFacts): Promise<Report> {
     file: facts.target,
     cost: countedCost(compressed.graph, inputShape),
     inputShape,
-    sizes: options.dryRun ? { missing: 'nothing was written (--dry-run)' } : await fileSizes(facts.target),
+    sizes: options.dryRun
+      ? uncompressed(sizeOfOnnx(compressed.graph), 'nothing was written (--dry-run)')
+      : await fileSizes(facts.target),
     latency: timed(1),
     original,
     accuracy: judged?.accuracy[0] ?? { missing: notRun },

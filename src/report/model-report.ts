@@ -9,7 +9,7 @@ export interface ModelFacts {
   readonly file: string;
   readonly cost: Cost;
   readonly inputShape: Readonly<Record<string, readonly number[]>>;
-  readonly sizes: FileSizes | { readonly missing: string };
+  readonly sizes: FileSizes;
   /** At each thread count, 1 first. */
   readonly latency: readonly Latency[] | { readonly missing: string };
 }
@@ -17,9 +17,7 @@ export interface ModelFacts {
 export function modelReport({ file, cost, inputShape, sizes, latency }: ModelFacts): ModelReport {
   const reasons: Record<string, string> = {};
   if (cost.macs === null) reasons.macs = 'a shape inside the model is not known; state the input with --input-shape';
-  if ('missing' in sizes) for (const field of ['sizeBytes', 'gzipBytes', 'brotliBytes']) reasons[field] = sizes.missing;
-  else if (sizes.gzipBytes === null)
-    for (const field of ['gzipBytes', 'brotliBytes']) reasons[field] = 'files of 8 MB and more are not compressed';
+  if (sizes.reason) for (const field of ['gzipBytes', 'brotliBytes']) reasons[field] = sizes.reason;
   if ('missing' in latency) reasons.latencyMs = latency.missing;
   return {
     file,
@@ -27,7 +25,9 @@ export function modelReport({ file, cost, inputShape, sizes, latency }: ModelFac
     parameters: cost.parameters,
     macs: cost.macs,
     inputShape,
-    ...('missing' in sizes ? { sizeBytes: null, gzipBytes: null, brotliBytes: null } : sizes),
+    sizeBytes: sizes.sizeBytes,
+    gzipBytes: sizes.gzipBytes,
+    brotliBytes: sizes.brotliBytes,
     latencyMs: 'missing' in latency ? null : latencyMs(latency),
     reasons,
   };

@@ -11,6 +11,8 @@ export interface FileSizes {
   readonly sizeBytes: number;
   readonly gzipBytes: number | null;
   readonly brotliBytes: number | null;
+  /** Why the last two are null. */
+  readonly reason?: string;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface FileSizes {
  */
 export async function fileSizes(file: string): Promise<FileSizes> {
   const { size } = await stat(file);
-  if (size >= COMPRESSED_BELOW) return { sizeBytes: size, gzipBytes: null, brotliBytes: null };
+  if (size >= COMPRESSED_BELOW) return uncompressed(size, 'files of 8 MB and more are not compressed');
   const [gzipBytes, brotliBytes] = await Promise.all([
     countThrough(file, createGzip({ level: 9 })),
     countThrough(
@@ -30,6 +32,11 @@ export async function fileSizes(file: string): Promise<FileSizes> {
     ),
   ]);
   return { sizeBytes: size, gzipBytes, brotliBytes };
+}
+
+/** The size alone. */
+export function uncompressed(sizeBytes: number, reason: string): FileSizes {
+  return { sizeBytes, gzipBytes: null, brotliBytes: null, reason };
 }
 
 async function countThrough(file: string, compressor: NodeJS.ReadWriteStream): Promise<number> {

@@ -1,25 +1,22 @@
-import Table from 'cli-table3';
+import { textTable } from './text-table.js';
 import type { ArtifactReport, ModelReport, Report } from './types.js';
 
 /** The before/after table that a run prints. */
 export function resultTable(report: Report): string {
   const [artifact] = report.artifacts;
   const { original, ratios } = report;
-  const table = new Table({
-    head: ['', 'original', 'compressed', 'gain'],
-    style: { head: [], border: [] },
-    colAligns: ['left', 'right', 'right', 'right'],
-  });
-  table.push(
-    ['parameters', count(original.parameters), count(artifact.parameters), times(ratios.parameters)],
-    ['MACs', count(original.macs), count(artifact.macs), times(ratios.macs)],
-    ['file', bytes(original.sizeBytes), bytes(artifact.sizeBytes), times(ratios.sizeBytes)],
-    ['latency, 1 thread', milliseconds(original), milliseconds(artifact), times(ratios.latency)],
-    ['frames/s, 1 thread', perSecond(original), perSecond(artifact), ''],
-    ...threadRows(original, artifact),
-    ...accuracyRows(artifact),
+  return textTable(
+    ['', 'original', 'compressed', 'gain'],
+    [
+      ['parameters', count(original.parameters), count(artifact.parameters), times(ratios.parameters)],
+      ['MACs', count(original.macs), count(artifact.macs), times(ratios.macs)],
+      ['file', bytes(original.sizeBytes), bytes(artifact.sizeBytes), times(ratios.sizeBytes)],
+      ['latency, 1 thread', milliseconds(original), milliseconds(artifact), times(ratios.latency)],
+      ['frames/s, 1 thread', perSecond(original), perSecond(artifact), ''],
+      ...threadRows(original, artifact),
+      ...accuracyRows(artifact),
+    ],
   );
-  return table.toString();
 }
 
 function threadRows(original: ModelReport, artifact: ArtifactReport): string[][] {
@@ -69,7 +66,7 @@ export function count(value: number | null): string {
 }
 
 function bytes(value: number | null): string {
-  if (value === null) return 'not written';
+  if (value === null) return 'unknown';
   const units = ['B', 'kB', 'MB', 'GB'];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3));
   return power === 0 ? `${value} B` : `${(value / 1000 ** power).toFixed(1)} ${units[power]}`;

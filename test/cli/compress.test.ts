@@ -61,6 +61,7 @@ test('--dry-run prints the exact table and writes nothing', async () => {
   const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'));
   expect(stdout).toContain(report.artifacts[0].parameters.toLocaleString('en-US'));
   expect(stdout).toContain(report.artifacts[0].macs.toLocaleString('en-US'));
+  expect(stdout).toContain(`${(report.artifacts[0].sizeBytes / 1000).toFixed(1)} kB`);
   expect(stdout).toMatch(/thinned 16 -> 2/);
 });
 

@@ -28,7 +28,9 @@ export function runCli(
     });
     child.stderr.on('data', (text) => {
       output.stderr += text;
-      if (interruptOn?.test(output.stderr)) child.kill('SIGINT');
+      if (!interruptOn?.test(output.stderr)) return;
+      interruptOn = undefined;
+      child.kill('SIGINT');
     });
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, ...output }));

@@ -150,7 +150,8 @@ export const channelPatterns: readonly Pattern[] = [
     name: 'gather',
     batchNorms: 0,
     make: () => cut('gather', 48, (net, x) => [net.op('Gather', [x, net.integers([7, 2, -1, 2, 0])], { axis: 1 })]),
-    widths: { conv2: 3 },
+    // Channels 0, 7 and 11 are chosen once, 2 twice and eight never: 2 (1.5 rounded) + 1 + 4.
+    widths: { conv1: 7, conv2: 3 },
   },
   {
     name: 'depth-to-space',
@@ -236,6 +237,22 @@ export const channelPatterns: readonly Pattern[] = [
       return net.build(net.conv(net.op('Reshape', [a, back]), 2), b);
     },
     widths: { conv1: 4, conv2: 8 },
+  },
+  {
+    name: 'shared-computed-shape',
+    // What states the sizes is computed once for two values, of which one must stay.
+    batchNorms: 0,
+    make() {
+      const net = new Net('shared-computed-shape', 56);
+      const x = net.input(['n', 3, 'h', 'w']);
+      const shape = net.op('Concat', [net.sizeOf(x, 0), net.integers([8, -1])], { axis: 0 });
+      const [a, b] = [net.conv(x, 8), net.conv(x, 8)].map((value) => net.op('Reshape', [value, shape]));
+      const sizes = [net.sizeOf(x, 0), net.integers([8]), net.sizeOf(x, 2), net.sizeOf(x, 3)];
+      const back = net.op('Reshape', [a, net.op('Concat', sizes, { axis: 0 })]);
+      return net.build(net.conv(back, 2), b);
+    },
+    widths: { conv1: 8, conv2: 8 },
+    fixed: { conv1: "Reshape 'reshape1' needs it whole" },
   },
   {
     name: 'size-of-channels',

@@ -89,6 +89,26 @@ export const foldingPatterns: readonly Pattern[] = [
   folding('behind-pool', 0, (net, x) => [net.relu(net.bn(net.maxPool(net.conv(x, 6)), 'positive'))]),
   folding('behind-pool-mixed-signs', 1, (net, x) => [net.relu(net.bn(net.maxPool(net.conv(x, 6))))]),
   folding('behind-resize', 0, (net, x) => [net.relu(net.bn(net.scaleUp(net.conv(x, 6), 'linear')))]),
+  folding('behind-cubic-resize', 0, (net, x) => {
+    const scales = net.constant('by', Tensor.floats([1, 1, 1.5, 2]));
+    return [net.relu(net.bn(net.op('Resize', [net.conv(x, 6), '', scales], { mode: 'cubic' })))];
+  }),
+  folding('behind-average-pools', 1, (net, x) => {
+    const window = { kernel_shape: [3, 3], pads: [1, 1, 1, 1] };
+    const counted = net.op('AveragePool', [net.conv(x, 6)], { ...window, count_include_pad: 1 });
+    return [net.relu(net.bn(net.op('AveragePool', [net.conv(x, 6)], window))), net.relu(net.bn(counted))];
+  }),
+  // The second output would be lost.
+  folding('behind-pool-with-indices', 1, (net, x) => {
+    const name = net.name('maxpool');
+    const node = { op: 'MaxPool', name, inputs: [net.conv(x, 6)], outputs: [name, 'indices'] };
+    const [pooled, indices] = net.builder.add({ ...node, attributes: { kernel_shape: [2, 2] } });
+    return [net.relu(net.bn(pooled, 'positive')), indices];
+  }),
+  folding('behind-concat-of-rows', 1, (net, x) => {
+    const rows = net.op('Concat', [net.conv(x, 6), net.conv(x, 6)], { axis: 2 });
+    return [net.relu(net.bn(rows))];
+  }),
   folding('behind-relu-and-pool', 0, (net, x) => [
     net.conv(net.bn(net.maxPool(net.relu(net.conv(x, 6))), 'positive'), 2),
   ]),

@@ -4,7 +4,7 @@ import { Tensor } from '../../src/ir/tensor.js';
 import { Net } from './patterns-net.js';
 
 /** One node of a random net: what it does, and which of the values so far it does it to. */
-export interface Move {
+interface Move {
   readonly kind: number;
   readonly first: number;
   readonly second: number;

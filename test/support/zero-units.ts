@@ -1,4 +1,4 @@
-import { analyseChannels, type ChannelClass } from '../../src/analysis/channels.js';
+import { analyseChannels } from '../../src/analysis/channels.js';
 import { layersOf } from '../../src/analysis/layers.js';
 import type { Graph } from '../../src/ir/graph.js';
 import { withConstants } from '../../src/ir/rewrite.js';
@@ -67,10 +67,4 @@ function withZeros(tensor: Tensor, axis: number, coordinates: ReadonlySet<number
   for (let i = 0; i < values.length; i++)
     if (coordinates.has(Math.floor(i / inner) % tensor.shape[axis])) values[i] = 0;
   return Tensor.encode(tensor.dtype, tensor.shape, values);
-}
-
-/** Whether a class is made by a layer. */
-export function isMadeByLayer(graph: Graph, { axes }: ChannelClass): boolean {
-  const made = new Set(layersOf(graph).map(({ channels }) => `${channels.axis} ${channels.value}`));
-  return axes.some(({ axis, value }) => made.has(`${axis} ${value}`));
 }

@@ -49,6 +49,16 @@ describe('classes', () => {
     ]);
   });
 
+  it('go through a Reshape along the axis that nothing behind it fixes', () => {
+    const { classes, whyFixed } = analyse(
+      `%to = const i64[4] {0, 3, 4, 16}\n%back = const i64[4] {0, 12, 4, 4}
+      ${conv('a', 12)}%b = Reshape(%a, %to)\n%c = Softmax(%b) {axis=2}\n%d = Reshape(%c, %back)\n${HEAD('d', 12)}`,
+    );
+    expect(classes.map(({ units }) => units.length)).toEqual([3]);
+    expect(whyFixed({ value: 'a', axis: 1 })).toBeUndefined();
+    expect(whyFixed({ value: 'b', axis: 2 })).toBe("Softmax 'c' needs it whole");
+  });
+
   it.each(patterns)('$name: no coordinate lies in two units, and none of an input or output in any', ({ make }) => {
     const graph = make();
     const seen = new Set<string>();

@@ -143,7 +143,8 @@ describe('fold-bn', () => {
   %d = Conv(%x, %w)
   %e = Mul(%d, %deep)
   %f = Conv(%x, %w)
-  %g = Div(%deep, %f)
+  %two = const f32[1] {2}
+  %g = Div(%two, %f)
   return %a, %e, %g`);
     const { graph: folded, changes } = await fold(graph);
     expect(printGraph(folded)).toBe(printGraph(graph));

@@ -16,14 +16,14 @@ import { thinnableClasses } from '../../src/passes/thin.js';
 import { applyThinning } from '../../src/passes/thinning/apply.js';
 import { expectations, type TorchExpectation } from '../fixtures/torch/expectations.js';
 import { differenceOf, madeAnew, type Result, runOnnx } from '../support/onnx-models.js';
-import { runPass } from '../support/run-pass.js';
+import { countOf, runPass } from '../support/run-pass.js';
 import { keptWithout, randomUnits, zeroed } from '../support/zero-units.js';
 
 const folder = fileURLToPath(new URL('../fixtures/torch/', import.meta.url));
 const files = readdirSync(folder).filter((name) => name.endsWith('.onnx'));
 const networks = Object.entries(expectations).map(([name, expectation]) => ({ name, ...expectation }));
 
-const SEEDS = [1, 2, 3];
+const SEEDS = [1, 2];
 
 const CHOICES: readonly Options[] = [
   { thin: 0.5 },
@@ -100,20 +100,20 @@ describe.each(networks)('$name', ({ name, ...expectation }) => {
     const expected = await runFile(name, expectation);
     let together = open(name);
     for (const pass of [canonicalize, removeDeadChannels, foldBn]) {
-      const alone = await runPass(pass, open(name), {});
-      expect([pass.name, largestDifference(expected, await run(alone.graph, expectation))]).toEqual([
-        pass.name,
-        expect.closeTo(0, 4),
-      ]);
       together = (await runPass(pass, together, {})).graph;
-      expect(largestDifference(expected, await run(together, expectation))).toBeLessThan(3e-5);
+      const alone = (await runPass(pass, open(name), {})).graph;
+      for (const graph of [alone, together]) {
+        const difference = largestDifference(expected, await run(graph, expectation));
+        expect([pass.name, difference < 1e-5]).toEqual([pass.name, true]);
+      }
     }
+    expect(countOf(together, 'BatchNormalization')).toBe(0);
   });
 
   it('has the classes and the widths that were worked out', async () => {
     const graph = await canonical(name);
     expect(thinnableClasses(graph, analyseChannels(graph))).toHaveLength(expectation.classes);
-    const { changes } = await runPass(thin, graph, { keep: 0.5, round: 1, shape: 'proportional' });
+    const { graph: half, changes } = await runPass(thin, graph, { keep: 0.5, round: 1, shape: 'proportional' });
     const thinned = changes.filter(({ action }) => action === 'thinned');
     expect(Object.fromEntries(thinned.map(({ layer, after }) => [shortName(layer), after]))).toEqual(expectation.half);
     const kept = changes
@@ -124,6 +124,7 @@ describe.each(networks)('$name', ({ name, ...expectation }) => {
         Object.entries(expectation.fixed).map(([layer, why]) => [layer, expect.stringContaining(why)]),
       ),
     );
+    expect(finiteShapes(await run(half, expectation))).toEqual(finiteShapes(await runFile(name, expectation)));
   });
 
   it('thinning channels that nothing reads keeps the outputs', async () => {
@@ -140,11 +141,11 @@ describe.each(networks)('$name', ({ name, ...expectation }) => {
 
   it('runs thinned and factorized, at every size', async () => {
     const expected = finiteShapes(await runFile(name, expectation));
-    for (const graph of [open(name), await canonical(name)])
-      for (const options of CHOICES) {
-        const compressed = await compress(graph, { ...options, check: true });
-        expect([options, finiteShapes(await run(compressed.graph, expectation))]).toEqual([options, expected]);
-      }
+    const graph = open(name);
+    for (const options of CHOICES) {
+      const compressed = await compress(graph, { ...options, check: true });
+      expect([options, finiteShapes(await run(compressed.graph, expectation))]).toEqual([options, expected]);
+    }
   });
 });
 

@@ -1,4 +1,4 @@
-import { joinParts } from '../../formats/files.js';
+import { joinParts, totalLength } from '../../formats/files.js';
 import { encodeOnnx, writeOnnx } from '../../formats/onnx/write.js';
 import type { Graph } from '../../ir/graph.js';
 import { Assembly } from './assemble.js';
@@ -27,6 +27,11 @@ export function exportOnnx(graph: Graph, path: string, options: OnnxExportOption
 /** As `exportOnnx`, into memory and with all weights within. */
 export function encodeOnnxGraph(graph: Graph): Uint8Array {
   return joinParts(encodeOnnx(new Assembly(graph, false).model()).model);
+}
+
+/** Bytes of the file that `exportOnnx` would write with all weights within. */
+export function sizeOfOnnx(graph: Graph): number {
+  return totalLength(encodeOnnx(new Assembly(graph, false).model()).model);
 }
 
 function weightBytes(graph: Graph): number {

@@ -26,8 +26,8 @@ export const knownValues: Rule = {
 const knownNodesOf = new WeakMap<Graph, ReadonlySet<Node>>();
 
 /**
- * Nodes that give out known numbers. A size that goes on into arithmetic with symbols stays computed: there it follows
- * by itself when its axis is thinned, wherever it is read, and a number would not.
+ * Nodes that give out known numbers. A size that goes on into arithmetic with symbols whose result is read in several
+ * places stays computed: there it follows by itself when its axis is thinned, and a number could not.
  */
 function knownNodes(graph: Graph): ReadonlySet<Node> {
   const found = knownNodesOf.get(graph);
@@ -40,7 +40,8 @@ function knownNodes(graph: Graph): ReadonlySet<Node> {
   for (const node of graph.nodes.toReversed()) {
     const outputs = node.outputs.filter((output) => output !== '');
     const mayBecomeNumber = (output: string) =>
-      fromConstants.has(output) || graph.readers(output).every((reader) => known.has(reader.node) || !passesOn(reader));
+      fromConstants.has(output) ||
+      graph.readers(output).every((reader) => known.has(reader.node) || hasOneEnd(graph, reader));
     if (outputs.every((output) => isKnown(graph, output) && mayBecomeNumber(output))) known.add(node);
   }
   knownNodesOf.set(graph, known);
@@ -50,8 +51,18 @@ function knownNodes(graph: Graph): ReadonlySet<Node> {
 /** Operators in arithmetic on shapes that give out elements of their first operand. */
 const MOVES = ['Cast', 'Gather', 'Identity', 'Reshape', 'Slice', 'Squeeze', 'Unsqueeze'];
 
+/** Whether the elements that a node reads end up in one operand of one node. */
+function hasOneEnd(graph: Graph, reader: Reader): boolean {
+  while (passesOn(reader)) {
+    const [output] = reader.node.outputs;
+    if (reader.index < 0 || !graph.hasOneReader(output)) return false;
+    [reader] = graph.readers(output);
+  }
+  return reader.index >= 0;
+}
+
 function passesOn({ node, index }: Reader): boolean {
-  return index < 0 || node.op === 'Concat' || (index === 0 && MOVES.includes(node.op));
+  return node.op === 'Concat' || (index === 0 && MOVES.includes(node.op));
 }
 
 function isKnown(graph: Graph, value: string): boolean {

@@ -12,9 +12,9 @@ export function takeForward(scope: FoldScope, value: string, affine: ChannelAffi
   const { graph } = scope;
   const taken = nothingTaken();
   const reached = new Map([[value, affine]]);
+  const isReached = (operand: string) => reached.has(operand);
   for (const node of graph.nodes) {
-    const affected = [...node.inputs, ...(node.captures ?? [])].filter((operand) => reached.has(operand));
-    if (affected.length === 0) continue;
+    if (!node.inputs.some(isReached) && !node.captures?.some(isReached)) continue;
     const stop = isFoldable(graph, node)
       ? intoLayer(scope, taken, node, reached, value, input)
       : onward(graph, taken, node, reached, value, input);

@@ -21,7 +21,8 @@ function isLinearMean({ op, attributes }: Node): boolean {
     case 'AveragePool':
       return !attributes.count_include_pad;
     case 'Resize':
-      return attributes.mode !== 'cubic' && attributes.coordinate_transformation_mode !== 'tf_crop_and_resize';
+      // Outside of a crop region stands a number of its own.
+      return attributes.coordinate_transformation_mode !== 'tf_crop_and_resize';
     default:
       return false;
   }

@@ -1,0 +1,82 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Graph } from '../../src/ir/graph.js';
+import { Tensor } from '../../src/ir/tensor.js';
+import { type OpenEngine, openEngine } from '../../src/recipe/engine.js';
+import { Net } from '../support/patterns-net.js';
+
+let engine: OpenEngine;
+let before: ReadonlySet<string>;
+
+const ownFolders = () => readdirSync(tmpdir()).filter((name) => name.startsWith('unet-compress-'));
+
+beforeEach(async () => {
+  before = new Set(ownFolders());
+  engine = await openEngine({ threads: 1 });
+});
+
+afterEach(() => engine.close());
+
+function unet(): Graph {
+  const net = new Net('engine', 3);
+  const skip = net.block(net.input([1, 2, 24, 24]), 16);
+  const deep = net.up(net.block(net.maxPool(skip), 32), 16);
+  return net.build(net.conv(net.block(net.concat(skip, deep), 16), 1, { kernel: 1 }));
+}
+
+const image = () => Tensor.floats(Float32Array.from({ length: 2 * 24 * 24 }, (_, i) => Math.sin(i)), [1, 2, 24, 24]);
+
+test('runs a graph and returns its outputs by name, in their own types', async () => {
+  const net = new Net('types');
+  const x = net.input([1, 2, 3, 3]);
+  const sum = net.op('Add', [x, x]);
+  const shape = net.op('Shape', [x]);
+  const loaded = await engine.load(net.build(sum, shape));
+  const values = Tensor.floats(Float32Array.from({ length: 18 }, (_, i) => i / 4), [1, 2, 3, 3]);
+  const outputs = await loaded.run(new Map([['x', values]]));
+  expect([...(outputs.get(sum)?.toFloat64() ?? [])]).toEqual(Array.from({ length: 18 }, (_, i) => i / 2));
+  expect(outputs.get(shape)?.dtype).toBe('i64');
+  expect([...(outputs.get(shape)?.toFloat64() ?? [])]).toEqual([1, 2, 3, 3]);
+});
+
+test('the number of threads does not change a bit', async () => {
+  const other = await openEngine({ threads: 2 });
+  try {
+    const runs = await Promise.all(
+      [engine, other].map(async (which) => (await which.load(unet())).run(new Map([['x', image()]]))),
+    );
+    const [one, two] = runs.map((outputs) => [...outputs.values()][0].toBytes());
+    expect(two).toEqual(one);
+  } finally {
+    await other.close();
+  }
+});
+
+test('what is put on a shelf comes back equal, in any order, also after the shelf was cleared and filled anew', () => {
+  const shelf = engine.shelf();
+  const tensors = [3, 70_000, 1].map((count, k) =>
+    Tensor.floats(Float32Array.from({ length: count }, (_, i) => i + k / 8)),
+  );
+  const check = () => {
+    const stored = tensors.map((tensor) => shelf.put(tensor));
+    for (const k of [2, 0, 1]) {
+      expect(stored[k].shape).toEqual(tensors[k].shape);
+      expect(stored[k].toBytes()).toEqual(tensors[k].toBytes());
+    }
+  };
+  check();
+  shelf.clear();
+  check();
+});
+
+test('closing ends the processes and removes the temporary folder', async () => {
+  await engine.load(unet());
+  engine.shelf().put(image());
+  const own = ownFolders().filter((name) => !before.has(name));
+  await engine.close();
+  expect(own.length).toBeGreaterThan(0);
+  const left = own.filter((name) => existsSync(`${tmpdir()}/${name}`));
+  // Tests beside this one may have opened folders of their own meanwhile.
+  expect(left.length).toBeLessThan(own.length);
+});
