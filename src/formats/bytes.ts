@@ -10,8 +10,11 @@ export interface Range {
 /** Bytes that can be read at any place, from memory or from a file; offsets may pass 4 GiB. */
 export interface ByteSource {
   readonly length: number;
-  /** `length` bytes from `offset`, a view or a fresh copy (so of any alignment); the caller must not write into them. */
-  read(offset: number, length: number): Uint8Array;
+  /**
+   * `length` bytes from `offset`, a view or a copy (so of any alignment); the caller must not write into them. A copy
+   * goes into `scratch` where that is large enough, else into fresh memory.
+   */
+  read(offset: number, length: number, scratch?: Uint8Array): Uint8Array;
   /** Fills `target` with the bytes from `offset`. */
   readInto(target: Uint8Array, offset: number): void;
   /** The same bytes, seen through a window; copies nothing. */
@@ -100,9 +103,10 @@ function rangeOf(path: string, readFile: ByteSource['readInto'], start: number, 
   return {
     length: size,
     readInto,
-    read(offset, length) {
+    read(offset, length, scratch) {
       checkRange(offset, length, size);
-      const target = allocate(path, length);
+      const fits = scratch !== undefined && scratch.length >= length;
+      const target = fits ? scratch.subarray(0, length) : allocate(path, length);
       readInto(target, offset);
       return target;
     },

@@ -4,8 +4,8 @@
  */
 export interface Bytes {
   readonly length: number;
-  /** `length` bytes from `offset`; the caller must not write into them. */
-  read(offset: number, length: number): Uint8Array;
+  /** `length` bytes from `offset`; the caller must not write into them. They may lie in `scratch`, if it is large enough. */
+  read(offset: number, length: number, scratch?: Uint8Array): Uint8Array;
   /** Fills `target` with the bytes from `offset`. */
   readInto(target: Uint8Array, offset: number): void;
 }

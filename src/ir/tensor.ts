@@ -1,10 +1,8 @@
 import { badGraph } from '../errors.js';
 import { type Bytes, bytesInMemory } from './bytes.js';
+import { type AxisWalk, gather } from './gather.js';
 import { bfloatToFloat, floatToBfloat, floatToHalf, halfToFloat } from './half.js';
 import { bitsOf, byteLength, type DataType } from './types.js';
-
-/** How one axis of a view walks through the elements of its source: a stride, or the offset of each coordinate. */
-type AxisWalk = { readonly stride: number } | { readonly offsets: Float64Array };
 
 export type NumericArray =
   | Float32Array
@@ -30,9 +28,6 @@ const DTYPE_OF_ARRAY: Record<string, DataType> = {
   BigInt64Array: 'i64',
   BigUint64Array: 'u64',
 };
-
-/** A view reads at most this many bytes of its source at once when it gathers scattered elements. */
-const WINDOW = 1 << 20;
 
 /**
  * An immutable, lazily read array: a strided or gathered view over `Bytes`. Permuting axes and taking coordinates copy
@@ -233,74 +228,10 @@ export class Tensor {
       throw badGraph(`a ${this.dtype} tensor cannot be ${verb}: its elements are not whole bytes`);
   }
 
-  /** Copies the view's elements, row-major, into `out`. Reads the source in windows, row by row. */
+  /** Copies the view's elements, row-major, into `out`. */
   private gather(out: Uint8Array): void {
-    const width = bitsOf(this.dtype) / 8;
-    const offsets = this.axes.map((walk, axis) => offsetsOf(walk, this.shape[axis]));
-    gatherAxis(this.source, width, offsets, 0, this.start, out, 0);
+    if (out.length) gather(this.source, bitsOf(this.dtype) / 8, this.start, this.shape, this.axes, out);
   }
-}
-
-function offsetsOf(walk: AxisWalk, extent: number): Float64Array {
-  if ('offsets' in walk) return walk.offsets;
-  return Float64Array.from({ length: extent }, (_, i) => i * walk.stride);
-}
-
-function gatherAxis(
-  source: Bytes,
-  width: number,
-  offsets: readonly Float64Array[],
-  axis: number,
-  base: number,
-  out: Uint8Array,
-  position: number,
-): number {
-  let low = base;
-  let high = base;
-  for (const list of offsets.slice(axis)) {
-    if (list.length === 0) return position;
-    let [smallest, largest] = [list[0], list[0]];
-    for (const offset of list) {
-      if (offset < smallest) smallest = offset;
-      if (offset > largest) largest = offset;
-    }
-    low += smallest;
-    high += largest;
-  }
-  const span = (high - low + 1) * width;
-  if (span <= WINDOW || axis === offsets.length) {
-    const window = source.read(low * width, span);
-    return copyElements(window, width, offsets, axis, base - low, out, position);
-  }
-  for (const offset of offsets[axis])
-    position = gatherAxis(source, width, offsets, axis + 1, base + offset, out, position);
-  return position;
-}
-
-function copyElements(
-  window: Uint8Array,
-  width: number,
-  offsets: readonly Float64Array[],
-  axis: number,
-  base: number,
-  out: Uint8Array,
-  position: number,
-): number {
-  if (axis === offsets.length) {
-    for (let i = 0; i < width; i++) out[position + i] = window[base * width + i];
-    return position + width;
-  }
-  if (axis === offsets.length - 1) {
-    for (const offset of offsets[axis]) {
-      const from = (base + offset) * width;
-      for (let i = 0; i < width; i++) out[position + i] = window[from + i];
-      position += width;
-    }
-    return position;
-  }
-  for (const offset of offsets[axis])
-    position = copyElements(window, width, offsets, axis + 1, base + offset, out, position);
-  return position;
 }
 
 export function elementCount(shape: readonly number[]): number {

@@ -262,7 +262,7 @@ export const channelPatterns: readonly Pattern[] = [
       const net = new Net('size-of-channels', 55);
       const x = net.block(net.input(['n', 3, 'h', 'w']), 8);
       const y = net.block(x, 10);
-      const count = net.op('Cast', [net.sizeOf(x, 1)], { to: 1 });
+      const count = net.op('Cast', [net.sizeOf(x, -3)], { to: 1 });
       const z = net.op('Div', [net.block(y, 6), count]);
       return net.build(net.conv(z, 2), net.op('Shape', [y]));
     },

@@ -109,6 +109,10 @@ export const foldingPatterns: readonly Pattern[] = [
     const rows = net.op('Concat', [net.conv(x, 6), net.conv(x, 6)], { axis: 2 });
     return [net.relu(net.bn(rows))];
   }),
+  folding('before-concat-of-rows', 1, (net, x) => {
+    const rows = net.op('Concat', [net.bn(net.relu(x)), x], { axis: 2 });
+    return [net.conv(rows, 2, { kernel: 1 })];
+  }),
   folding('behind-relu-and-pool', 0, (net, x) => [
     net.conv(net.bn(net.maxPool(net.relu(net.conv(x, 6))), 'positive'), 2),
   ]),

@@ -27,12 +27,9 @@ const SEEDS = [1, 2];
 
 const CHOICES: readonly Options[] = [
   { thin: 0.5 },
-  { thin: 0.125 },
   { thin: 0.5, round: 4 },
-  { thin: 0.5, thinShape: 'flat' },
-  { thin: 0.5, separable: 'depthwise' },
   { thin: 0.125, separable: 'depthwise' },
-  { thin: 0.5, thinShape: 'flat', round: 4, separable: 'spatial' },
+  { thin: 0.5, thinShape: 'flat', separable: 'spatial' },
   { separable: 'auto', maxError: 0.3 },
 ];
 
@@ -54,8 +51,13 @@ async function run(model: Graph | Uint8Array, { shapes }: TorchExpectation): Pro
   return results;
 }
 
+const originals = new Map<string, Promise<Results>>();
+
+/** What the exporter's own file gives; run once. */
 function runFile(name: string, expectation: TorchExpectation): Promise<Results> {
-  return run(readFileSync(`${folder}${name}.onnx`), expectation);
+  const results = originals.get(name) ?? run(readFileSync(`${folder}${name}.onnx`), expectation);
+  originals.set(name, results);
+  return results;
 }
 
 function largestDifference(expected: Results, actual: Results): number {

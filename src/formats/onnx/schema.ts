@@ -1,8 +1,23 @@
-import onnxProto from 'onnx-proto';
+// Facts of onnx.proto: field numbers and enumerations. onnx-proto's generated classes hold the older of the enumerations,
+// but take longer to load than a whole model; a test holds these tables to them.
 
-// Facts of onnx.proto that the generated classes do not offer: field numbers, and data types newer than they are.
-
-export const { AttributeType } = onnxProto.onnx.AttributeProto;
+export const AttributeType = {
+  UNDEFINED: 0,
+  FLOAT: 1,
+  INT: 2,
+  STRING: 3,
+  TENSOR: 4,
+  GRAPH: 5,
+  FLOATS: 6,
+  INTS: 7,
+  STRINGS: 8,
+  TENSORS: 9,
+  GRAPHS: 10,
+  SPARSE_TENSOR: 11,
+  SPARSE_TENSORS: 12,
+  TYPE_PROTO: 13,
+  TYPE_PROTOS: 14,
+} as const;
 
 export const MODEL = {
   irVersion: 1,
@@ -95,26 +110,25 @@ export interface DataTypeFacts {
 
 const { floatData, int32Data, stringData, int64Data, doubleData, uint64Data } = TENSOR;
 const facts = (name: string, bits: number, field: number): DataTypeFacts => ({ name, bits, field });
-const { DataType } = onnxProto.onnx.TensorProto;
 
-/** Element types by `TensorProto.DataType`; codes from 17 on are newer than onnx-proto (ONNX 1.14 to 1.20). */
+/** Element types by `TensorProto.DataType`; codes from 17 on came with ONNX 1.14 to 1.20. */
 export const DATA_TYPES: ReadonlyMap<number, DataTypeFacts> = new Map([
-  [DataType.FLOAT, facts('FLOAT', 32, floatData)],
-  [DataType.UINT8, facts('UINT8', 8, int32Data)],
-  [DataType.INT8, facts('INT8', 8, int32Data)],
-  [DataType.UINT16, facts('UINT16', 16, int32Data)],
-  [DataType.INT16, facts('INT16', 16, int32Data)],
-  [DataType.INT32, facts('INT32', 32, int32Data)],
-  [DataType.INT64, facts('INT64', 64, int64Data)],
-  [DataType.STRING, facts('STRING', 0, stringData)],
-  [DataType.BOOL, facts('BOOL', 8, int32Data)],
-  [DataType.FLOAT16, facts('FLOAT16', 16, int32Data)],
-  [DataType.DOUBLE, facts('DOUBLE', 64, doubleData)],
-  [DataType.UINT32, facts('UINT32', 32, uint64Data)],
-  [DataType.UINT64, facts('UINT64', 64, uint64Data)],
-  [DataType.COMPLEX64, facts('COMPLEX64', 64, floatData)],
-  [DataType.COMPLEX128, facts('COMPLEX128', 128, doubleData)],
-  [DataType.BFLOAT16, facts('BFLOAT16', 16, int32Data)],
+  [1, facts('FLOAT', 32, floatData)],
+  [2, facts('UINT8', 8, int32Data)],
+  [3, facts('INT8', 8, int32Data)],
+  [4, facts('UINT16', 16, int32Data)],
+  [5, facts('INT16', 16, int32Data)],
+  [6, facts('INT32', 32, int32Data)],
+  [7, facts('INT64', 64, int64Data)],
+  [8, facts('STRING', 0, stringData)],
+  [9, facts('BOOL', 8, int32Data)],
+  [10, facts('FLOAT16', 16, int32Data)],
+  [11, facts('DOUBLE', 64, doubleData)],
+  [12, facts('UINT32', 32, uint64Data)],
+  [13, facts('UINT64', 64, uint64Data)],
+  [14, facts('COMPLEX64', 64, floatData)],
+  [15, facts('COMPLEX128', 128, doubleData)],
+  [16, facts('BFLOAT16', 16, int32Data)],
   [17, facts('FLOAT8E4M3FN', 8, int32Data)],
   [18, facts('FLOAT8E4M3FNUZ', 8, int32Data)],
   [19, facts('FLOAT8E5M2', 8, int32Data)],

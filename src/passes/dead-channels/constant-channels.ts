@@ -17,9 +17,10 @@ export function constantChannels(graph: Graph, layers: ReadonlyMap<Node, { layer
     const channels = channelsOf(graph, output);
     if (channels === undefined) continue;
     const entry = layers.get(node);
-    const constants = entry
+    const computed = entry
       ? ofLayer(graph, entry.layer, entry.zero, found)
       : (RULES[node.op] ?? zeroPreserving)({ graph, found, channels }, node);
+    const constants = computed?.map((value) => (Number.isFinite(value) ? value : Number.NaN));
     if (constants?.length === channels && constants.some((value) => !Number.isNaN(value))) found.set(output, constants);
   }
   return found;
@@ -195,7 +196,7 @@ const RULES: Readonly<Record<string, ConstantRule>> = {
   HardSigmoid: curve((x, { alpha, beta }) => Math.min(1, Math.max(0, alpha * x + beta))),
   HardSwish: curve((x) => x * Math.min(1, Math.max(0, x / 6 + 0.5))),
   Tanh: curve(Math.tanh),
-  Softplus: curve((x) => Math.log1p(Math.exp(x))),
+  Softplus: curve((x) => Math.max(0, x) + Math.log1p(Math.exp(-Math.abs(x)))),
   Clip: clip,
   MaxPool: unchanged,
   AveragePool: mean,
