@@ -1,19 +1,23 @@
 import { join, parse } from 'node:path';
 import { exportOnnx } from './exporters/onnx/index.js';
+import { METADATA_KEY } from './formats/metadata.js';
 import { load } from './importers/index.js';
 import type { Graph } from './ir/graph.js';
-import { type Options, withDefaults } from './options.js';
+import { type FullOptions, type Options, withDefaults } from './options.js';
 import { type PassReport, runPasses } from './passes/run.js';
 import { buildReport } from './recipe/build-report.js';
 import { openCalibration } from './recipe/calibration.js';
 import { checkOptions } from './recipe/check-options.js';
 import { readInputShapes } from './recipe/input-shapes.js';
 import { judgeArtifact } from './recipe/judge-artifact.js';
-import { planSteps } from './recipe/plan.js';
+import { learnsFromData, planSteps } from './recipe/plan.js';
 import { prepareTarget } from './recipe/prepare-target.js';
 import { withProvenance } from './recipe/provenance.js';
+import { readingOf } from './recipe/reading.js';
 import { writeReport } from './recipe/write-report.js';
 import type { Report } from './report/types.js';
+import { openDataset } from './validate/dataset.js';
+import { NO_DATA, openData, reportedSplit, type Splits } from './validate/open-data.js';
 
 /** How a run shows itself while it goes on. */
 export interface Progress {
@@ -30,12 +34,17 @@ export interface Compressed {
 /** Compresses a graph in memory: the passes alone. Only with `data` are files read and graphs run. */
 export async function compress(graph: Graph, options: Options = {}, progress: Progress = {}): Promise<Compressed> {
   const full = withDefaults(checkOptions({ ...options }, 'compress', 'options'));
-  const shapes = readInputShapes(full.inputShape, graph.inputs);
-  const calibration = full.dryRun ? undefined : await openCalibration(graph, full, progress.signal);
+  return runPlan(graph, full, await openData(full), progress);
+}
+
+async function runPlan(graph: Graph, options: FullOptions, splits: Splits, progress: Progress): Promise<Compressed> {
+  const shapes = readInputShapes(options.inputShape, graph.inputs);
+  const learns = !options.dryRun && learnsFromData(options);
+  const calibration = learns ? await openCalibration(graph, splits.train, options, progress.signal) : undefined;
   try {
-    return await runPasses(graph, planSteps(graph, full, shapes, calibration !== undefined), {
-      seed: full.seed,
-      check: full.check,
+    return await runPasses(graph, planSteps(graph, options, shapes, calibration !== undefined), {
+      seed: options.seed,
+      check: options.check,
       signal: progress.signal,
       calibration,
       onProgress: (pass, fraction, detail) => progress.onProgress?.(pass, Math.round(fraction * 100), 100, detail),
@@ -55,13 +64,16 @@ export async function compressFile(file: string, given: Options, progress: Progr
   const options = withDefaults(checkOptions({ ...given }, 'compress', 'options'));
   const original = load(file);
   const target = join(options.out, `${parse(file).name}.onnx`);
+  const splits = options.dryRun ? NO_DATA : await openData(options);
+  const reading = await readingOf(original, options, reportedSplit(splits)?.dataset ?? null);
   if (!options.dryRun) await prepareTarget(file, target);
-  const compressed = await compress(original, options, progress);
-  const described = { ...compressed, graph: withProvenance(compressed.graph, file, compressed.passes, options) };
-  if (options.dryRun) return buildReport({ file, target, original, compressed: described, options, judged: null });
-  await exportOnnx(described.graph, target, { externalData: options.externalData });
-  const judged = await judgeArtifact(file, target, original, options, progress);
-  const report = await buildReport({ file, target, original, compressed: described, options, judged });
+  const { graph, ...rest } = await runPlan(original, options, splits, progress);
+  const compressed = { ...rest, graph: withProvenance(graph, file, { passes: rest.passes, reading, options }) };
+  const facts = { file, target, original, compressed, reading, options };
+  if (options.dryRun) return buildReport({ ...facts, judged: null });
+  await exportOnnx(compressed.graph, target, { externalData: options.externalData });
+  const judged = await judgeArtifact({ file, artifact: target, original, splits, reading }, options, progress);
+  const report = await buildReport({ ...facts, judged });
   await writeReport(report, { options, judged, original: file, artifact: target });
   return report;
 }
@@ -77,15 +89,14 @@ export async function validateFiles(
   given: Options,
   progress: Progress = {},
 ): Promise<Report> {
-  const options = withDefaults(given);
+  const options = withDefaults(checkOptions({ ...given }, 'validate', 'options'));
   const original = load(file);
   const compressed = { graph: load(target), passes: [], warnings: [] };
-  const judged = await judgeArtifact(
-    file,
-    target,
-    original,
-    { ...options, testData: options.testData ?? options.data, data: undefined },
-    progress,
-  );
-  return buildReport({ file, target, original, compressed, options, judged });
+  const test = options.data === undefined ? null : await openDataset(options.data, options);
+  const splits = { ...NO_DATA, test };
+  // A file of ours says how to read it; the original may not.
+  const { metadata } = original.metadata.has(METADATA_KEY) ? original : compressed.graph;
+  const reading = await readingOf(original.with({ metadata }), options, splits.test);
+  const judged = await judgeArtifact({ file, artifact: target, original, splits, reading }, options, progress);
+  return buildReport({ file, target, original, compressed, reading, options, judged });
 }

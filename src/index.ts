@@ -7,7 +7,7 @@
  * await save(small, 'small.onnx');
  * const { artifacts } = await compressFile('model.onnx', { thin: 0.125, testData: 'test/' });
  */
-export { type Compressed, compress, compressFile, type Progress } from './compress.js';
+export { type Compressed, compress, compressFile, type Progress, validateFiles as validate } from './compress.js';
 export { CompressError } from './errors.js';
 export { exportOnnx as save } from './exporters/onnx/index.js';
 export { load } from './importers/index.js';
@@ -17,4 +17,3 @@ export type { Options } from './options.js';
 export * as passes from './passes/index.js';
 export type { Pass, PassContext } from './passes/pass.js';
 export type { ArtifactReport, ModelReport, Report } from './report/types.js';
-export { type Judgement, type JudgeRequest, judge as validate } from './validate/judge.js';

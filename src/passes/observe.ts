@@ -24,7 +24,7 @@ export const observe: Pass<Record<string, never>> = {
     const { calibration } = context;
     if (!calibration) return graph;
     calibration.observation = await observation(graph, calibration, context);
-    context.note({ layer: '', action: 'observed', images: calibration.images.length });
+    context.note({ layer: 'all layers', action: 'observed', images: calibration.images.length });
     return graph;
   },
 };

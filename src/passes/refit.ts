@@ -13,7 +13,7 @@ import { KeptCoordinates } from './thinning/apply.js';
 const FITS = 1e-8;
 
 /** Layers with more unknowns for each output stay as they are: their equations take too long and too many images. */
-const MOST_UNKNOWNS = 4608;
+const MOST_UNKNOWNS = 2304;
 
 /**
  * Fits weights and biases anew so that layers make again what the observed network made.

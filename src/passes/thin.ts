@@ -31,7 +31,8 @@ export interface ThinOptions extends WidthOptions {
  *
  * Before: convolutions with n channels; after: with max(1, round(keep·n)), in whole coupled groups: a skip connection,
  * both branches of a residual sum and everything that reads them lose the same channels (algorithms, A.1). Which stay
- * is chosen by the norm of the folded weights (A.2). Interface, spatial axes and all other attributes stay.
+ * is chosen by the norm of the folded weights (A.2). Where `observe` ran before, they are chosen by data and the layers
+ * that read them make up for the others (A.3). Interface, spatial axes and all other attributes stay.
  */
 export const thin: Pass<ThinOptions> = {
   name: 'thin',
@@ -48,10 +49,14 @@ export const thin: Pass<ThinOptions> = {
       classes.map(({ channelClass }) => channelClass),
     );
     const kept = keptCoordinates(graph, classes, widths, scores);
-    noteLayers(graph, analysis, kept, context);
+    noteLayers(graph, analysis, kept, context, () => BY_WEIGHTS);
     return applyThinning(graph, kept, context.semantics);
   },
 };
+
+/** How the channels that stay were chosen, for the report. */
+const BY_DATA = 'data-aware';
+const BY_WEIGHTS = 'folded weight norms';
 
 interface DataChoice {
   readonly analysis: ChannelAnalysis;
@@ -66,8 +71,15 @@ async function thinByData(graph: Graph, choice: DataChoice, context: PassContext
   const scores = classes.map(({ channelClass }, i) => byData[i] ?? scoreUnits(graph, [channelClass])[0]);
   const kept = keptCoordinates(graph, classes, widths, scores);
   observation.kept = kept;
-  noteLayers(graph, analysis, kept, context);
+  const axesByData = new Set(
+    classes.flatMap(({ channelClass }, i) => (byData[i] ? channelClass.axes.map(nameOf) : [])),
+  );
+  noteLayers(graph, analysis, kept, context, (axis) => (axesByData.has(nameOf(axis)) ? BY_DATA : BY_WEIGHTS));
   return reconstructDropped(applyThinning(graph, kept, context.semantics), kept, observation, context);
+}
+
+function nameOf({ value, axis }: AxisRef): string {
+  return `${axis} ${value}`;
 }
 
 /** The free classes that some layer makes; channels that no layer makes (of a constant alone) are left as they are. */
@@ -154,12 +166,18 @@ function worstUnits(channelClass: ChannelClass, width: number, scores?: Float64A
   return order.slice(width);
 }
 
-function noteLayers(graph: Graph, analysis: ChannelAnalysis, kept: KeptCoordinates, context: PassContext): void {
+function noteLayers(
+  graph: Graph,
+  analysis: ChannelAnalysis,
+  kept: KeptCoordinates,
+  context: PassContext,
+  methodOf: (axis: AxisRef) => string,
+): void {
   for (const { node, channels } of layersOf(graph)) {
     const before = graph.type(channels.value).shape?.[channels.axis] ?? '?';
     const after = kept.of(channels)?.length ?? before;
     const reason = analysis.whyFixed(channels);
-    const action = after === before ? 'kept' : 'thinned';
-    context.note({ layer: node.name, action, before, after, ...(reason === undefined ? {} : { reason }) });
+    const how = after === before ? { action: 'kept' } : { action: 'thinned', method: methodOf(channels) };
+    context.note({ layer: node.name, ...how, before, after, ...(reason === undefined ? {} : { reason }) });
   }
 }

@@ -8,6 +8,7 @@ import { fileSizes, uncompressed } from '../report/sizes.js';
 import type { ArtifactReport, Report } from '../report/types.js';
 import { VERSION } from '../version.js';
 import { boundShapes, type Judged } from './judge-artifact.js';
+import type { Reading } from './reading.js';
 
 export interface ReportFacts {
   readonly file: string;
@@ -15,6 +16,7 @@ export interface ReportFacts {
   readonly original: Graph;
   readonly compressed: Compressed;
   readonly options: FullOptions;
+  readonly reading: Reading | null;
   /** What running the files showed; null where they were not run. */
   readonly judged: Judged | null;
 }
@@ -68,7 +70,7 @@ function whyMissing({ dryRun, validate, latency }: FullOptions): [notRun: string
   return [notRun, validate && !dryRun && latency === 'none' ? 'it was not asked for (--latency none)' : notRun];
 }
 
-function resolvedOf({ judged, options }: ReportFacts, inputShape: object): Record<string, unknown> {
+function resolvedOf({ judged, options, reading }: ReportFacts, inputShape: object): Record<string, unknown> {
   return {
     inputShape,
     threads: judged?.threads ?? null,
@@ -78,8 +80,8 @@ function resolvedOf({ judged, options }: ReportFacts, inputShape: object): Recor
       groupsFile: judged.data.dataset.groupsFile,
       images: judged.data.dataset.samples.length,
     },
-    interpretation: judged?.interpretation ?? null,
-    guesses: judged?.guesses ?? [],
+    interpretation: reading?.interpretation ?? null,
+    guesses: (judged?.data && reading?.guesses) || [],
     thinShape: options.thin === undefined ? null : options.thinShape,
   };
 }

@@ -47,11 +47,15 @@ export function planSteps(
   ];
   const changesNetwork = [...thinning, ...folding, ...factorization].length > 0 || options.fp16;
   const tidying = changesNetwork ? [step(canonicalize, {}), step(removeDeadChannels, {})] : [];
-  if (!isCalibrated || !(thinning.length || factorization.length))
-    return [...tidying, ...thinning, ...folding, ...factorization, ...finish];
+  if (!isCalibrated) return [...tidying, ...thinning, ...folding, ...factorization, ...finish];
   // Folded first, so that what is observed is what the fitted layers are to make.
   const fitted = (steps: Step[]) => (steps.length ? [...steps, step(refit, {})] : []);
   return [...tidying, ...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...finish];
+}
+
+/** Whether one of the passes that are asked for can choose or fit by data. */
+export function learnsFromData(options: FullOptions): boolean {
+  return isThinned(options) || options.separable !== undefined;
 }
 
 function isThinned({ thin: keep, width, keepLayer, thinShape }: FullOptions): boolean {

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type ArtifactMetadata, decodeMetadata, encodeMetadata, METADATA_KEY } from '../formats/metadata.js';
+import { type ArtifactMetadata, encodeMetadata, METADATA_KEY } from '../formats/metadata.js';
 import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import type { PassReport } from '../passes/run.js';
 import { VERSION } from '../version.js';
+import type { Reading } from './reading.js';
 
 const PIECE = 1 << 20;
 
@@ -26,13 +27,19 @@ const SHAPING = [
   'seed',
 ] as const;
 
+export interface ProvenanceFacts {
+  readonly passes: readonly PassReport[];
+  readonly reading: Reading | null;
+  readonly options: FullOptions;
+}
+
 /** The graph with what its artefact is to say of itself: how to read images and masks, and where it came from. */
-export function withProvenance(graph: Graph, file: string, passes: readonly PassReport[], options: FullOptions): Graph {
-  const own = decodeMetadata(graph.metadata);
+export function withProvenance(graph: Graph, file: string, { passes, reading, options }: ProvenanceFacts): Graph {
+  const { preprocess, output, labels } = reading?.interpretation ?? {};
   const metadata: ArtifactMetadata = {
-    preprocess: options.preprocess ?? own.preprocess,
-    output: options.output ?? own.output,
-    labels: options.labels ?? own.labels,
+    preprocess,
+    output,
+    labels: labels ?? undefined,
     provenance: {
       tool: 'unet-compress',
       version: VERSION,

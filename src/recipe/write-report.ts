@@ -17,12 +17,12 @@ export async function writeReport(report: Report, { options, judged, original, a
   const json = `${JSON.stringify(report, null, 2)}\n`;
   await writeAtomically(join(options.out, 'report.json'), (sink) => sink.write(Buffer.from(json)));
   const accuracy = judged?.accuracy[0]?.accuracy;
-  if (!accuracy || !judged?.data || !judged.interpretation) return;
+  if (!accuracy || !judged?.data) return;
   await writeWorstImages(join(options.out, 'worst.png'), {
     original,
     artifact,
     dataset: judged.data.dataset,
-    interpretation: judged.interpretation,
+    interpretation: judged.data.interpretation,
     perImage: accuracy.perImage,
   });
 }

@@ -18,7 +18,7 @@ export interface Interpretation {
 }
 
 /** The part of the interpretation that is settled by the user, or by an artefact's own metadata. */
-export type GivenInterpretation = Omit<ArtifactMetadata, 'provenance'>;
+type GivenInterpretation = Omit<ArtifactMetadata, 'provenance'>;
 
 /**
  * Settles how to read a model on a dataset: what the user gave, else what the file says, else what fits; every guess
@@ -29,7 +29,7 @@ export type GivenInterpretation = Omit<ArtifactMetadata, 'provenance'>;
  */
 export async function interpret(
   info: RunnerInfo,
-  dataset: Dataset,
+  dataset: Dataset | null,
   given: GivenInterpretation,
   lastOp: (output: string) => string | undefined,
 ): Promise<{ interpretation: Interpretation; guesses: string[] }> {
@@ -62,17 +62,27 @@ function readOutput(
   }
   if (!given.output?.name && info.outputs.length > 1)
     guesses.push(`output: '${name}', the first of ${info.outputs.length}`);
-  const { threshold = null, channel = null } = given.output ?? {};
-  if (given.output?.kind) return { name, kind: given.output.kind, threshold, channel };
-  const { kind, sentence } = guessOutputKind(lastOp(name), channelsOf(info, name));
-  guesses.push(sentence);
+  const channels = channelsOf(info, name);
+  const { kind, sentence } = given.output?.kind
+    ? { kind: given.output.kind, sentence: undefined }
+    : guessOutputKind(lastOp(name), channels);
+  if (sentence) guesses.push(sentence);
+  const channel = given.output?.channel ?? null;
+  const isCompared = (channels === 1 || channel !== null) && (kind === 'logit' || kind === 'prob');
+  const threshold = given.output?.threshold ?? (isCompared ? DEFAULT_THRESHOLDS[kind] : null);
   return { name, kind, threshold, channel };
 }
 
-async function readLabels(dataset: Dataset, given: GivenInterpretation, guesses: string[]): Promise<Labels | null> {
-  const masks = dataset.samples.flatMap(({ maskFile }) => maskFile ?? []);
-  if (masks.length === 0) return null;
+const DEFAULT_THRESHOLDS = { logit: 0, prob: 0.5 };
+
+async function readLabels(
+  dataset: Dataset | null,
+  given: GivenInterpretation,
+  guesses: string[],
+): Promise<Labels | null> {
   if (given.labels) return given.labels;
+  const masks = dataset?.samples.flatMap(({ maskFile }) => maskFile ?? []) ?? [];
+  if (masks.length === 0) return null;
   const { labels, sentence } = await guessLabels(masks);
   guesses.push(sentence);
   return labels;

@@ -3,17 +3,22 @@ import type { Runner } from '../runtime/runner.js';
 import { openRunner } from '../runtime/spawn.js';
 import { type CandidateAccuracy, measureAccuracy, type NumericAgreement } from './accuracy.js';
 import type { Dataset } from './dataset.js';
-import { type GivenInterpretation, type Interpretation, interpret } from './interpretation.js';
+import type { Interpretation } from './interpretation.js';
 import { type Latency, measureLatency, syntheticInputs } from './latency.js';
 import { brokenBecause, compareOutputs, outputRange } from './numeric.js';
+
+/** Images, and how the models are to read and answer them. */
+export interface JudgedData {
+  readonly dataset: Dataset;
+  readonly split: 'test' | 'validation';
+  readonly interpretation: Interpretation;
+}
 
 export interface JudgeRequest {
   readonly original: string;
   readonly artifacts: readonly string[];
   /** Images for accuracy; without them only seeded noise is run. */
-  readonly data: { readonly dataset: Dataset; readonly split: 'test' | 'validation' } | null;
-  readonly given: GivenInterpretation;
-  readonly lastOp: (output: string) => string | undefined;
+  readonly data: JudgedData | null;
   readonly margin: number;
   readonly seed: number;
   readonly latency: 'none' | 'quick' | 'full';
@@ -28,17 +33,13 @@ export interface JudgeRequest {
 export interface Judgement {
   /** One entry an artefact. */
   readonly accuracy: readonly CandidateAccuracy[];
-  /** How the images were read; null without images. */
-  readonly interpretation: Interpretation | null;
-  /** What was guessed about input, output and masks, as sentences. */
-  readonly guesses: readonly string[];
   /** For each thread count: the original first, then the artefacts; empty where not asked for. */
   readonly latency: readonly Latency[];
 }
 
 /** Runs the files themselves, each in a process of its own, and says how the artefacts compare with the original. */
 export async function judge(request: JudgeRequest): Promise<Judgement> {
-  const judged = await withRunners(request, (original, candidates) =>
+  const accuracy = await withRunners(request, (original, candidates) =>
     request.data ? judgeOnImages(request, original, candidates) : judgeOnNoise(request, original, candidates),
   );
   const latency =
@@ -55,13 +56,13 @@ export async function judge(request: JudgeRequest): Promise<Judgement> {
               request.onProgress?.(`latency, ${threads} thread${threads > 1 ? 's' : ''}`, Math.round(done * 100), 100),
           },
         );
-  return { ...judged, latency };
+  return { accuracy, latency };
 }
 
 async function withRunners(
   request: JudgeRequest,
-  use: (original: Runner, candidates: readonly Runner[]) => Promise<Judged>,
-): Promise<Judged> {
+  use: (original: Runner, candidates: readonly Runner[]) => Promise<CandidateAccuracy[]>,
+): Promise<CandidateAccuracy[]> {
   const runners: Runner[] = [];
   try {
     for (const file of [request.original, ...request.artifacts])
@@ -79,11 +80,12 @@ async function withRunners(
   }
 }
 
-type Judged = Omit<Judgement, 'latency'>;
-
-async function judgeOnImages(request: JudgeRequest, original: Runner, candidates: readonly Runner[]): Promise<Judged> {
-  const { dataset, split } = request.data!;
-  const { interpretation, guesses } = await interpret(original.info, dataset, request.given, request.lastOp);
+async function judgeOnImages(
+  request: JudgeRequest,
+  original: Runner,
+  candidates: readonly Runner[],
+): Promise<CandidateAccuracy[]> {
+  const { dataset, split, interpretation } = request.data!;
   const accuracy = await measureAccuracy({
     original,
     candidates,
@@ -95,11 +97,15 @@ async function judgeOnImages(request: JudgeRequest, original: Runner, candidates
     signal: request.signal,
     onImage: (done, total) => request.onProgress?.('accuracy', done, total),
   });
-  return { accuracy, interpretation, guesses };
+  return accuracy;
 }
 
 /** One run on seeded noise: enough to see a broken output and, for exact passes, the rounding. */
-async function judgeOnNoise(request: JudgeRequest, original: Runner, candidates: readonly Runner[]): Promise<Judged> {
+async function judgeOnNoise(
+  request: JudgeRequest,
+  original: Runner,
+  candidates: readonly Runner[],
+): Promise<CandidateAccuracy[]> {
   const inputs = syntheticInputs(original, { shapes: { ...request.shapes }, seed: request.seed });
   const wanted = await original.run(inputs);
   const accuracy: CandidateAccuracy[] = [];
@@ -111,7 +117,7 @@ async function judgeOnNoise(request: JudgeRequest, original: Runner, candidates:
       broken: brokenOutput(actual),
     });
   }
-  return { accuracy, interpretation: null, guesses: [] };
+  return accuracy;
 }
 
 function compareAll(

@@ -19,6 +19,8 @@ export interface Splits {
   readonly test: Dataset | null;
 }
 
+export const NO_DATA: Splits = { train: null, validation: null, test: null };
+
 /**
  * Opens the folders that the user named; a tenth of the groups of `data` (8 to 200 images) becomes validation where
  * none is given.

@@ -73,11 +73,12 @@ test('--json puts one object on stdout and all else on stderr', async () => {
 
 test('the artefact carries how to read it and where it came from', async () => {
   const cwd = freshFolder();
-  const config = { thin: 0.5, preprocess: { scale: 1 / 255 }, output: { kind: 'logit', threshold: 0 } };
+  const config = { thin: 0.5, preprocess: { scale: 1 / 255 } };
   writeFileSync(join(cwd, 'config.json'), JSON.stringify(config));
   await runCli(['--config', 'config.json', ...FAST, MODEL], { cwd });
   const metadata = decodeMetadata(load(join(cwd, 'compressed/model.onnx')).metadata);
-  expect(metadata.output).toEqual({ kind: 'logit', threshold: 0 });
+  expect(metadata.output).toEqual({ name: 'logits', kind: 'logit', threshold: 0, channel: null });
+  expect(metadata.preprocess).toMatchObject({ resize: [128, 128], channels: 'gray', scale: 1 / 255 });
   expect(metadata.provenance?.options).toMatchObject({ thin: 0.5, seed: 0 });
 });
 

@@ -37,7 +37,11 @@ function unet(): Graph {
   return net.build(net.conv(net.block(net.concat(skip, deep), 16), 1, { kernel: 1 }));
 }
 
-const image = () => Tensor.floats(Float32Array.from({ length: 2 * 24 * 24 }, (_, i) => Math.sin(i)), [1, 2, 24, 24]);
+const image = () =>
+  Tensor.floats(
+    Float32Array.from({ length: 2 * 24 * 24 }, (_, i) => Math.sin(i)),
+    [1, 2, 24, 24],
+  );
 
 test('runs a graph and returns its outputs by name, in their own types', async () => {
   const net = new Net('types');
@@ -45,7 +49,10 @@ test('runs a graph and returns its outputs by name, in their own types', async (
   const sum = net.op('Add', [x, x]);
   const shape = net.op('Shape', [x]);
   const loaded = await engine.load(net.build(sum, shape));
-  const values = Tensor.floats(Float32Array.from({ length: 18 }, (_, i) => i / 4), [1, 2, 3, 3]);
+  const values = Tensor.floats(
+    Float32Array.from({ length: 18 }, (_, i) => i / 4),
+    [1, 2, 3, 3],
+  );
   const outputs = await loaded.run(new Map([['x', values]]));
   expect([...(outputs.get(sum)?.toFloat64() ?? [])]).toEqual(Array.from({ length: 18 }, (_, i) => i / 2));
   expect(outputs.get(shape)?.dtype).toBe('i64');

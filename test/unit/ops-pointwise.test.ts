@@ -150,11 +150,11 @@ describe('symbolic elements', () => {
     expect(inferNode('Add', [byte(200), byte(55)])[0].known?.elements).toEqual([255]);
   });
 
-  it('are given up when their number or their text grows beyond use', () => {
+  it('are given up when there are too many, and their text stays short', () => {
     const row = constant('row', counting([1, 1000], 'i64'));
     expect(inferNode('Add', [row, constant('column', counting([1000, 1], 'i64'))])[0].known).toBeUndefined();
     const long = { ...constant('x', integers(1)), known: () => ({ shape: [1], elements: ['H'.repeat(1000)] }) };
-    expect(inferNode('Mul', [long, long])[0].known).toBeUndefined();
+    expect(String(inferNode('Mul', [long, long])[0].known?.elements[0]).length).toBeLessThan(600);
   });
 });
 

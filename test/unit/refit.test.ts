@@ -173,7 +173,9 @@ const disturb: Pass<Record<string, never>> = {
   keeps: 'approximate',
   run(graph) {
     const random = createRandom(2);
-    const names = layersOf(graph).flatMap(({ node }) => node.inputs.slice(1).filter((name) => graph.constants.has(name)));
+    const names = layersOf(graph).flatMap(({ node }) =>
+      node.inputs.slice(1).filter((name) => graph.constants.has(name)),
+    );
     return names.reduce(
       (result, name) =>
         replaceConstant(result, name, (values) => {

@@ -44,7 +44,11 @@ export class Replay {
     const stretch = ancestors(graph, [goal], this.done);
     for (const node of stretch) this.done.add(node);
     const made = [...stretch].flatMap(({ outputs }) => outputs);
-    const wanted = made.filter((value) => this.isWanted(graph, value));
+    const border = made.filter((value) => this.isWanted(graph, value));
+    const canBeStored = border.every((value) => canBeInput(graph, value));
+    // Values behind unknown operators may have no known type: then the stretch is computed once more when it is needed.
+    if (!canBeStored) for (const node of stretch) this.done.delete(node);
+    const wanted = canBeStored ? border : [goal];
     const part = stretchGraph(graph, stretch, wanted, this.context);
     const targets = new Map(
       wanted.map((value): [string, StoredValue] => [value, { shelf: this.calibration.engine.shelf(), tensors: [] }]),
@@ -92,6 +96,11 @@ function ancestors(graph: Graph, values: readonly string[], done: ReadonlySet<No
     for (const value of [...node.inputs, ...(node.captures ?? [])]) reached.add(value);
   }
   return new Set(found.reverse());
+}
+
+function canBeInput(graph: Graph, value: string): boolean {
+  const { dtype } = graph.type(value);
+  return dtype !== null && dtype !== 'string';
 }
 
 function stretchGraph(

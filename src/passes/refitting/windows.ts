@@ -32,7 +32,7 @@ export interface Geometry {
   reads(input: readonly number[], output: readonly number[], positions: Int32Array): readonly Reads[];
 }
 
-export interface Reads {
+interface Reads {
   readonly phase: number;
   readonly inputs: Int32Array;
 }

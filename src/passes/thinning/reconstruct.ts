@@ -133,7 +133,7 @@ async function addPrediction(
   const name = layer.node.inputs[2] ?? '';
   const bias = graph.constants.get(name);
   const width = weight.tensor.shape[outAxis];
-  if (!bias || bias.shape.length !== 1 || bias.shape[0] !== width || !graph.hasOneReader(name)) return;
+  if (bias?.shape.length !== 1 || bias.shape[0] !== width || !graph.hasOneReader(name)) return;
   const lostValues = rows.toFloat32();
   const kernel = lostValues.length / (dropped.length * width);
   const moved = bias.toFloat64();
