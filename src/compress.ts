@@ -4,13 +4,13 @@ import { METADATA_KEY } from './formats/metadata.js';
 import { load } from './importers/index.js';
 import type { Graph } from './ir/graph.js';
 import { type FullOptions, type Options, withDefaults } from './options.js';
-import { type PassReport, runPasses } from './passes/run.js';
+import { type PassReport, type RunOptions, runPasses } from './passes/run.js';
 import { buildReport } from './recipe/build-report.js';
 import { openCalibration } from './recipe/calibration.js';
 import { checkOptions } from './recipe/check-options.js';
 import { readInputShapes } from './recipe/input-shapes.js';
 import { judgeArtifact } from './recipe/judge-artifact.js';
-import { learnsFromData, planSteps } from './recipe/plan.js';
+import { learnsFromData, planSteps, tidyingSteps } from './recipe/plan.js';
 import { prepareTarget } from './recipe/prepare-target.js';
 import { withProvenance } from './recipe/provenance.js';
 import { readingOf } from './recipe/reading.js';
@@ -41,14 +41,25 @@ async function runPlan(graph: Graph, options: FullOptions, splits: Splits, progr
   const shapes = readInputShapes(options.inputShape, graph.inputs);
   const learns = !options.dryRun && learnsFromData(options);
   const calibration = learns ? await openCalibration(graph, splits.train, options, progress.signal) : undefined;
+  const run: RunOptions = {
+    seed: options.seed,
+    check: options.check,
+    signal: progress.signal,
+    calibration,
+    onProgress: (pass, fraction, detail) => progress.onProgress?.(pass, Math.round(fraction * 100), 100, detail),
+  };
   try {
-    return await runPasses(graph, planSteps(graph, options, shapes, calibration !== undefined), {
-      seed: options.seed,
-      check: options.check,
-      signal: progress.signal,
-      calibration,
-      onProgress: (pass, fraction, detail) => progress.onProgress?.(pass, Math.round(fraction * 100), 100, detail),
-    });
+    const tidied = await runPasses(graph, tidyingSteps(options), run);
+    const planned = await runPasses(
+      tidied.graph,
+      planSteps(tidied.graph, options, shapes, calibration !== undefined),
+      run,
+    );
+    return {
+      graph: planned.graph,
+      passes: [...tidied.passes, ...planned.passes],
+      warnings: [...tidied.warnings, ...planned.warnings],
+    };
   } finally {
     await calibration?.close();
   }

@@ -176,7 +176,7 @@ function noteLayers(
   for (const { node, channels } of layersOf(graph)) {
     const before = graph.type(channels.value).shape?.[channels.axis] ?? '?';
     const after = kept.of(channels)?.length ?? before;
-    const reason = analysis.whyFixed(channels);
+    const reason = before === 1 ? 'it has one channel' : analysis.whyFixed(channels);
     const how = after === before ? { action: 'kept' } : { action: 'thinned', method: methodOf(channels) };
     context.note({ layer: node.name, ...how, before, after, ...(reason === undefined ? {} : { reason }) });
   }

@@ -14,8 +14,14 @@ import { separable } from '../passes/separable.js';
 import { thin } from '../passes/thin.js';
 import { readLayerChoice } from './layer-choice.js';
 
+/** The passes that make a graph plain before anything is chosen; layers are named on what they leave. */
+export function tidyingSteps(options: FullOptions): Step[] {
+  const changes = isThinned(options) || options.foldBn || options.separable !== undefined || options.fp16;
+  return changes ? [step(canonicalize, {}), step(removeDeadChannels, {})] : [];
+}
+
 /**
- * The passes that the options ask for, in their order.
+ * The passes that the options ask for, in their order, for a tidied graph.
  * @throws CompressError for options that contradict each other, and for a glob that matches no layer
  */
 export function planSteps(
@@ -45,12 +51,10 @@ export function planSteps(
     ...(options.align > 1 ? [step(alignChannels, { multiple: options.align })] : []),
     ...(options.fp16 ? [step(halfWeights, {})] : []),
   ];
-  const changesNetwork = [...thinning, ...folding, ...factorization].length > 0 || options.fp16;
-  const tidying = changesNetwork ? [step(canonicalize, {}), step(removeDeadChannels, {})] : [];
-  if (!isCalibrated) return [...tidying, ...thinning, ...folding, ...factorization, ...finish];
+  if (!isCalibrated) return [...thinning, ...folding, ...factorization, ...finish];
   // Folded first, so that what is observed is what the fitted layers are to make.
   const fitted = (steps: Step[]) => (steps.length ? [...steps, step(refit, {})] : []);
-  return [...tidying, ...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...finish];
+  return [...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...finish];
 }
 
 /** Whether one of the passes that are asked for can choose or fit by data. */
