@@ -267,7 +267,7 @@ export const OPTIONS = {
     type: { kind: 'flag' },
     flags: '--json',
     help: 'one JSON object on stdout, everything else on stderr',
-    commands: ALL,
+    commands: ['compress', 'inspect', 'convert', 'validate', 'bench'],
   },
   quiet: { type: { kind: 'flag' }, flags: '-q, --quiet', help: 'print only the result', commands: ALL },
   verbose: { type: { kind: 'flag' }, flags: '-v, --verbose', help: 'print what every pass did', commands: ALL },

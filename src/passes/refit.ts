@@ -57,12 +57,16 @@ async function refitLayers(
     fitted.map(({ input }) => input),
   );
   let current = graph;
-  for (const [done, layer] of fitted.entries()) {
-    context.progress(done / fitted.length, `layer ${done + 1} of ${fitted.length}`);
-    const inputs = await replay.valuesOf(current, layer.input);
-    const found = await layer.sums(current, inputs, sums);
-    const changed = correct(current, layer, found, context);
-    if (changed) current = current.with({ constants: new Map([...current.constants, ...changed]) });
+  try {
+    for (const [done, layer] of fitted.entries()) {
+      context.progress(done / fitted.length, `layer ${done + 1} of ${fitted.length}`);
+      const inputs = await replay.valuesOf(current, layer.input);
+      const found = await layer.sums(current, inputs, sums);
+      const changed = correct(current, layer, found, context);
+      if (changed) current = current.with({ constants: new Map([...current.constants, ...changed]) });
+    }
+  } finally {
+    replay.close();
   }
   return withConstants(graph, context.semantics, current.constants);
 }

@@ -31,7 +31,7 @@ export interface ThinOptions extends WidthOptions {
  *
  * Before: convolutions with n channels; after: with max(1, round(keep·n)), in whole coupled groups: a skip connection,
  * both branches of a residual sum and everything that reads them lose the same channels (algorithms, A.1). Which stay
- * is chosen by the norm of the folded weights (A.2). Where `observe` ran before, they are chosen by data and the layers
+ * is chosen by the norm of the folded weights that read them (A.2). Where `observe` ran before, they are chosen by data and the layers
  * that read them make up for the others (A.3). Interface, spatial axes and all other attributes stay.
  */
 export const thin: Pass<ThinOptions> = {
@@ -56,7 +56,7 @@ export const thin: Pass<ThinOptions> = {
 
 /** How the channels that stay were chosen, for the report. */
 const BY_DATA = 'data-aware';
-const BY_WEIGHTS = 'folded weight norms';
+const BY_WEIGHTS = 'norms of the folded weights that read it';
 
 interface DataChoice {
   readonly analysis: ChannelAnalysis;
@@ -176,7 +176,7 @@ function noteLayers(
   for (const { node, channels } of layersOf(graph)) {
     const before = graph.type(channels.value).shape?.[channels.axis] ?? '?';
     const after = kept.of(channels)?.length ?? before;
-    const reason = before === 1 ? 'it has one channel' : analysis.whyFixed(channels);
+    const reason = analysis.whyFixed(channels);
     const how = after === before ? { action: 'kept' } : { action: 'thinned', method: methodOf(channels) };
     context.note({ layer: node.name, ...how, before, after, ...(reason === undefined ? {} : { reason }) });
   }

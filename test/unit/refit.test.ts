@@ -148,14 +148,13 @@ test('the same seed gives the same bytes, whatever the number of threads', async
   expect(Buffer.compare(encodeOnnxGraph(one.graph), encodeOnnxGraph(two.graph))).toBe(0);
 });
 
-test('choice and refit by data each come nearer to the original than without', async () => {
+test('choice and refit by data come nearer to the original than either choice alone', async () => {
   const graph = unet();
   const byWeights = (await runPass(thin, graph, everywhere(0.5))).graph;
   const chosen = (await runCalibrated(graph, [step(observe, {}), step(thin, everywhere(0.5))])).graph;
   const fitted = (await runCalibrated(graph, [step(observe, {}), step(thin, everywhere(0.5)), step(refit, {})])).graph;
   const [first, second, third] = await Promise.all([byWeights, chosen, fitted].map((small) => distance(graph, small)));
-  expect(second).toBeLessThan(first);
-  expect(third).toBeLessThan(second);
+  expect(third).toBeLessThan(0.7 * Math.min(first, second));
 });
 
 test('factors that approximate a kernel come nearer to its output', async () => {

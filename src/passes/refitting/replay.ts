@@ -19,6 +19,8 @@ export class Replay {
   private readonly done = new Set<Node>();
   private readonly needed: ReadonlySet<Node>;
   private readonly stored = new Map<string, StoredValue>();
+  /** How many of the goals have been asked for. */
+  private asked = 0;
 
   /** @param goals the values that will be asked for, each after those before it */
   constructor(
@@ -35,7 +37,9 @@ export class Replay {
    * Values are read from disk when asked for.
    */
   async valuesOf(graph: Graph, goal: string): Promise<readonly (() => Promise<Tensor>)[]> {
+    this.asked++;
     if (!graph.inputs.includes(goal) && !this.stored.has(goal)) await this.advance(graph, goal);
+    this.release(graph, goal);
     const stored = this.stored.get(goal)?.tensors;
     return this.calibration.images.map((load, image) => async () => stored?.[image] ?? read(await load(), goal));
   }
@@ -64,6 +68,16 @@ export class Replay {
       await loaded.close();
     }
     for (const [value, target] of targets) this.stored.set(value, target);
+  }
+
+  /** Gives back what is left; no value may be read after that. */
+  close(): void {
+    for (const { shelf } of this.stored.values()) shelf.clear();
+    this.stored.clear();
+  }
+
+  /** Gives back what only the goals before this one needed. */
+  private release(graph: Graph, goal: string): void {
     for (const [value, { shelf }] of this.stored)
       if (value !== goal && !this.isWanted(graph, value)) {
         shelf.clear();
@@ -79,10 +93,10 @@ export class Replay {
     );
   }
 
-  /** Whether the value is a goal, or a node that is still to be computed reads it. */
+  /** Whether the value is a goal to come, or a node that is still to be computed reads it. */
   private isWanted(graph: Graph, value: string): boolean {
     const isPending = (node: Node) => this.needed.has(node) && !this.done.has(node);
-    return this.goals.includes(value) || graph.readers(value).some(({ node }) => isPending(node));
+    return this.goals.indexOf(value, this.asked - 1) >= 0 || graph.readers(value).some(({ node }) => isPending(node));
   }
 }
 
