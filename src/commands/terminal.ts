@@ -43,6 +43,7 @@ const silent: ProgressView = { update: () => {}, finish: () => {} };
 function barProgress(): ProgressView {
   let bar: cliProgress.SingleBar | undefined;
   let task = '';
+  let started = 0;
   const finish = () => {
     bar?.stop();
     bar = undefined;
@@ -53,14 +54,15 @@ function barProgress(): ProgressView {
       if (!bar || name !== task) {
         finish();
         task = name;
-        const format = `${name} {bar} {value}/{total} | {eta_formatted} left {detail}`;
+        const format = `${name} {bar} {value}/{total} | {rate}/s | {eta_formatted} left {detail}`;
         bar = new cliProgress.SingleBar(
           { format, stream: process.stderr, clearOnComplete: true },
           cliProgress.Presets.shades_grey,
         );
-        bar.start(total, done, { detail });
+        started = performance.now() - 1;
+        bar.start(total, done, { detail, rate: '' });
       }
-      bar.update(done, { detail });
+      bar.update(done, { detail, rate: ((1000 * done) / (performance.now() - started)).toPrecision(2) });
     },
   };
 }
