@@ -12,6 +12,7 @@ import { readInputShapes } from './recipe/input-shapes.js';
 import { judgeArtifact } from './recipe/judge-artifact.js';
 import { learnsFromData, planSteps, tidyingSteps } from './recipe/plan.js';
 import { prepareTarget } from './recipe/prepare-target.js';
+import { openTeaching } from './recipe/teaching.js';
 import { withProvenance } from './recipe/provenance.js';
 import { readingOf } from './recipe/reading.js';
 import { writeReport } from './recipe/write-report.js';
@@ -50,10 +51,11 @@ async function runPlan(graph: Graph, options: FullOptions, splits: Splits, progr
   };
   try {
     const tidied = await runPasses(graph, tidyingSteps(options), run);
+    const teaching = calibration && (await openTeaching(tidied.graph, splits, options, calibration.engine));
     const planned = await runPasses(
       tidied.graph,
       planSteps(tidied.graph, options, shapes, calibration !== undefined),
-      run,
+      { ...run, teaching },
     );
     return {
       graph: planned.graph,

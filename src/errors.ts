@@ -53,6 +53,15 @@ export function notARegularFile(file: string): CompressError {
   return new CompressError('not-a-regular-file', `${file} is not a regular file; name a file`, { file });
 }
 
+/** A cache's place is taken by something that is not a cache and is therefore left alone. */
+export function notARecordFile(file: string): CompressError {
+  return new CompressError(
+    'not-a-record-file',
+    `${file} is there and is not a cache that this tool wrote, so it is left as it is; move it or put the cache elsewhere`,
+    { file },
+  );
+}
+
 export function fileChanged(file: string): CompressError {
   return new CompressError(
     'file-changed',
@@ -283,4 +292,37 @@ export class VerifierError extends Error {
 
 export function interrupted(): CompressError {
   return new CompressError('interrupted', 'interrupted; nothing half-written is left');
+}
+
+// --- training --------------------------------------------------------------------------------------------------------
+
+export function noGradient(op: string, node: string): CompressError {
+  return new CompressError(
+    'no-gradient',
+    `cannot train through the ${op} node '${node}', which has no gradient here; leave --distill out`,
+    { op, node },
+  );
+}
+
+export function unboundedStatistics(value: string): CompressError {
+  return new CompressError(
+    'unbounded-statistics',
+    `the mean or variance of '${value}' over the training images is not finite; check the images and --preprocess`,
+    { node: value },
+  );
+}
+
+export function cannotDistil(what: string, why: string): CompressError {
+  return new CompressError('cannot-distil', `cannot distil '${what}': ${why}; leave --distill out`);
+}
+
+export function trainingDiverged(step: number, term: string, value: number): CompressError {
+  return new CompressError(
+    'training-diverged',
+    `training diverged at step ${step}, also at half the rate: the term '${term}' became ${value}; give a lower --lr`,
+  );
+}
+
+export function damagedCheckpoint(file: string, why: string): CompressError {
+  return new CompressError('damaged-checkpoint', `cannot resume from ${file}: ${why}`, { file });
 }

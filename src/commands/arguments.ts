@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { badOption, cannotRead } from '../errors.js';
 import { type CommandName, OPTIONS, type OptionKind, type OptionSpec, type Options } from '../options.js';
@@ -22,6 +22,27 @@ export function addOptions(command: Command, name: CommandName): Command {
 function defaultText({ type, default: value }: OptionSpec): string {
   return type.kind === 'flag' || value === undefined ? '' : ` (default: ${value})`;
 }
+
+/**
+ * Commander takes any word after an option that may stand bare for its value: in `--separable model.onnx` that would be
+ * the model. A word that is no choice but names a file gives the option its bare meaning.
+ */
+export function fillBareChoices(argv: readonly string[]): string[] {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  return argv.map((word, i) => {
+    const type = i < end ? bareChoices.get(word) : undefined;
+    const next = argv[i + 1];
+    if (!type || next === undefined || type.choices.includes(next)) return word;
+    return /[./\\]/.test(next) || existsSync(next) ? `${word}=${type.bare}` : word;
+  });
+}
+
+/** The options that may stand bare, by their long flag. */
+const bareChoices = new Map(
+  ROWS.flatMap(([, { type, flags }]) =>
+    type.kind === 'choice' && type.bare !== undefined && flags ? [[flags.split(' ')[0], type] as const] : [],
+  ),
+);
 
 /** What commander parsed, joined with the configuration file; the command line wins. */
 export function readOptions(parsed: Record<string, unknown>, command: CommandName): Options {

@@ -20,6 +20,20 @@ interface NodeOrigin {
   readonly encoded: Bytes;
 }
 
+/**
+ * An operator that the table does not define and that no file stands behind, e.g. one of a runtime's own. An exporter
+ * writes the node from its attributes.
+ */
+export interface ForeignOperator {
+  readonly op: string;
+  /** Operator set; '' is the standard one. */
+  readonly domain: string;
+  /** The version of the operator set that the node is written for. */
+  readonly version: number;
+  /** Names of the attributes whose numbers are floats; those of all others are integers. */
+  readonly floats: readonly string[];
+}
+
 export interface Node {
   /** Name of an operator definition, or `Opaque`. */
   readonly op: string;
@@ -32,6 +46,23 @@ export interface Node {
   /** Values that a nested subgraph of an opaque node reads from this graph. */
   readonly captures?: readonly string[];
   readonly origin?: NodeOrigin;
+  /** Which operator an opaque node is that comes from no file. */
+  readonly foreign?: ForeignOperator;
+}
+
+/** An opaque node that comes from no file; its output types must be given to the builder. Named after its first output. */
+export function foreignNode({
+  op,
+  domain,
+  version,
+  inputs,
+  outputs,
+  attributes = {},
+  floats = [],
+}: Omit<ForeignOperator, 'floats'> &
+  Pick<Node, 'inputs' | 'outputs'> &
+  Partial<Pick<Node, 'attributes'> & Pick<ForeignOperator, 'floats'>>): Node {
+  return { op: OPAQUE, name: outputs[0], inputs, outputs, attributes, foreign: { op, domain, version, floats } };
 }
 
 /** What a format keeps about the file as a whole, e.g. opsets and unknown fields; only its own exporter looks inside. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { AttributeValue, Graph, Node } from './graph.js';
+import { type AttributeValue, type Graph, type Node, OPAQUE } from './graph.js';
 import { Tensor } from './tensor.js';
 import { isFloat, isInteger, type ValueType } from './types.js';
 
@@ -25,7 +25,8 @@ export function printGraph(graph: Graph): string {
 }
 
 function printNode(graph: Graph, node: Node): string {
-  const op = node.origin && node.op === 'Opaque' ? `Opaque.${node.origin.op}` : node.op;
+  const meant = node.foreign ?? node.origin;
+  const op = meant && node.op === OPAQUE ? `${OPAQUE}.${meant.op}` : node.op;
   const attributes = Object.entries(node.attributes)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, held]) => `${name}=${printAttribute(held)}`);

@@ -7,9 +7,9 @@ import { broadcastShapes, commonType } from './broadcast.js';
 import { defineOp, operand, type Tie, type TieCall } from './op.js';
 
 /** The index of every axis: a letter, or `...i` for the i-th axis from the right that an ellipsis stands for. */
-type Indices = readonly string[];
+export type Indices = readonly string[];
 
-interface Equation {
+export interface Equation {
   readonly terms: readonly Indices[];
   readonly output: Indices;
 }
@@ -57,7 +57,7 @@ function indexTies(call: TieCall, { terms, output }: Equation, index: string): T
 }
 
 /** Gives every axis of every operand its index; undefined where a rank is not known. */
-function readEquation(call: Pick<Call, 'inputs'>, equation: string | undefined): Equation | undefined {
+export function readEquation(call: Pick<Call, 'inputs'>, equation: string | undefined): Equation | undefined {
   if (equation === undefined) throw badNode("attribute 'equation' is missing");
   const match = /^([A-Za-z.,]*)(?:->([A-Za-z.]*))?$/.exec(equation.replaceAll(' ', ''));
   const texts = match?.[1].split(',') ?? [];

@@ -4,9 +4,10 @@ import { GraphBuilder } from '../ir/builder.js';
 import type { Graph } from '../ir/graph.js';
 import { copyNode } from '../ir/rewrite.js';
 import { Tensor } from '../ir/tensor.js';
+import type { Values } from '../training/engine.js';
 import { type ChannelMoments, type Observation, SAMPLES, sampledFractions } from './calibration/observation.js';
 import { inputAxis, momentsOf, sampleChannels } from './calibration/probes.js';
-import type { Calibration, Pass, PassContext, Values } from './pass.js';
+import type { Calibration, Pass, PassContext } from './pass.js';
 import { phasesOf } from './refitting/windows.js';
 
 /** Positions of an image at which the channels that layers read are sampled. */

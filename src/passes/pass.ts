@@ -1,6 +1,7 @@
 import type { Graph } from '../ir/graph.js';
 import type { Semantics } from '../ir/semantics.js';
-import type { Tensor } from '../ir/tensor.js';
+import type { Engine, Values } from '../training/engine.js';
+import type { TrainingMaterial } from '../training/material.js';
 import type { Observation } from './calibration/observation.js';
 
 /** What a pass did, or left, at one place of the graph; goes into the report as it is. */
@@ -14,28 +15,6 @@ export interface Change {
   readonly [detail: string]: string | number | boolean | null | undefined | readonly (string | number)[];
 }
 
-/** Tensors by the name of a graph's input or output. */
-export type Values = ReadonlyMap<string, Tensor>;
-
-/** A graph that a runtime has loaded, in a process of its own. */
-export interface LoadedGraph {
-  run(inputs: Values): Promise<Values>;
-  close(): Promise<void>;
-}
-
-/** Tensors that lie on disk instead of in memory. */
-export interface Shelf {
-  /** An equal tensor that reads its values from disk; it must not be read after `clear`. */
-  put(tensor: Tensor): Tensor;
-  clear(): void;
-}
-
-/** Computes graphs for passes. The same graph and inputs give the same bits. */
-export interface Engine {
-  load(graph: Graph): Promise<LoadedGraph>;
-  shelf(): Shelf;
-}
-
 /** What passes may look at to choose and to fit: images without their masks. */
 export interface Calibration {
   readonly engine: Engine;
@@ -43,6 +22,13 @@ export interface Calibration {
   readonly images: readonly (() => Promise<Values>)[];
   /** What the network did before anything was removed; `observe` sets it. */
   observation?: Observation;
+}
+
+/** What `distil` teaches with. */
+export interface Teaching {
+  /** The original network, tidied, so that what the student still has bears the same names. */
+  readonly teacher: Graph;
+  readonly material: TrainingMaterial;
 }
 
 /** What a pass may ask of its surroundings; it reads no file and no clock and prints nothing. */
@@ -54,6 +40,8 @@ export interface PassContext {
   readonly signal?: AbortSignal;
   /** Absent where no images are given. */
   readonly calibration?: Calibration;
+  /** Present where the network is to be trained. */
+  readonly teaching?: Teaching;
   note(change: Change): void;
   warn(message: string): void;
   /** How far a long pass has come, 0 to 1. */

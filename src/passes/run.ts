@@ -3,7 +3,7 @@ import { CompressError, interrupted, passFailed, VerifierError } from '../errors
 import type { Graph } from '../ir/graph.js';
 import { verify } from '../ir/verify.js';
 import { semantics } from '../ops/index.js';
-import type { Calibration, Change, Pass, PassContext } from './pass.js';
+import type { Calibration, Change, Pass, PassContext, Teaching } from './pass.js';
 
 /** A pass with the options it is to run with. */
 export interface Step {
@@ -31,6 +31,7 @@ export interface RunOptions {
   readonly check?: boolean;
   readonly signal?: AbortSignal;
   readonly calibration?: Calibration;
+  readonly teaching?: Teaching;
   readonly onProgress?: (pass: string, fraction: number, detail?: string) => void;
 }
 
@@ -77,6 +78,7 @@ function contextFor(current: Step, options: RunOptions, changes: Change[], warni
     seed: options.seed,
     signal: options.signal,
     calibration: options.calibration,
+    teaching: options.teaching,
     note: (change) => changes.push(change),
     warn: (message) => warnings.push(message),
     progress: (fraction, detail) => options.onProgress?.(current.name, fraction, detail),

@@ -7,11 +7,12 @@ import { badGraph, cannotRead, cannotWrite } from '../errors.js';
 import { exportOnnx } from '../exporters/onnx/index.js';
 import type { Bytes } from '../ir/bytes.js';
 import type { Graph } from '../ir/graph.js';
-import { type NumericArray, Tensor } from '../ir/tensor.js';
+import { Tensor } from '../ir/tensor.js';
 import type { DataType } from '../ir/types.js';
-import type { Engine, LoadedGraph, Shelf, Values } from '../passes/pass.js';
-import type { TensorArrays, TensorData, Tensors, TensorType } from '../runtime/runner.js';
+import { TENSOR_ARRAYS, type TensorArrays, type TensorData, type Tensors, type TensorType } from '../runtime/runner.js';
 import { openRunner } from '../runtime/spawn.js';
+import { openStepper } from '../runtime/stepper.js';
+import type { Engine, LoadedGraph, LoadedStep, Shelf, StepOptions, Values } from '../training/engine.js';
 
 export interface EngineOptions {
   readonly threads: number;
@@ -34,17 +35,16 @@ export async function openEngine(options: EngineOptions): Promise<OpenEngine> {
     throw cannotWrite(tmpdir(), cause);
   });
   const open = new Set<{ close(): Promise<void> | void }>();
+  const register = <T extends { close(): Promise<void> | void }>(opened: T): T => {
+    open.add(opened);
+    return opened;
+  };
+  const newFile = () => join(folder, `${randomUUID()}.onnx`);
   return {
-    async load(graph) {
-      const loaded = await loadGraph(graph, join(folder, `${randomUUID()}.onnx`), options);
-      open.add(loaded);
-      return loaded;
-    },
-    shelf() {
-      const shelf = new FileShelf(join(folder, randomUUID()));
-      open.add(shelf);
-      return shelf;
-    },
+    load: async (graph) => register(await loadGraph(graph, newFile(), options)),
+    loadStep: async (graph, carried, more) =>
+      register(await loadStep(graph, carried, newFile(), { ...options, ...more })),
+    shelf: () => register(new FileShelf(join(folder, randomUUID()))),
     async close() {
       await Promise.all([...open].map((opened) => opened.close()));
       await rm(folder, { recursive: true, force: true });
@@ -52,16 +52,44 @@ export async function openEngine(options: EngineOptions): Promise<OpenEngine> {
   };
 }
 
-async function loadGraph(graph: Graph, file: string, { threads, signal }: EngineOptions): Promise<LoadedGraph> {
+async function loadGraph(graph: Graph, file: string, options: EngineOptions): Promise<LoadedGraph> {
+  const runner = await fromFile(graph, file, () => openRunner(file, { runtime: 'onnxruntime', ...options }));
+  return {
+    async run(inputs) {
+      return fromTensorData(await runner.run(toTensorData(inputs)));
+    },
+    close: () => runner.close(),
+  };
+}
+
+async function loadStep(
+  graph: Graph,
+  carried: ReadonlyMap<string, string>,
+  file: string,
+  { optimization = 'extended', ...options }: EngineOptions & StepOptions,
+): Promise<LoadedStep> {
+  const plan = { carried: Object.fromEntries(carried), optimization };
+  const stepper = await fromFile(graph, file, () => openStepper(file, { runtime: 'onnxruntime', ...options, ...plan }));
+  return {
+    async run(inputs) {
+      return fromTensorData(await stepper.run(toTensorData(inputs)));
+    },
+    async setState(values) {
+      await stepper.setState(toTensorData(values));
+    },
+    async state() {
+      return fromTensorData(await stepper.state());
+    },
+    memory: () => stepper.memory(),
+    close: () => stepper.close(),
+  };
+}
+
+/** Opens what reads the graph from the file, which is gone afterwards. */
+async function fromFile<T>(graph: Graph, file: string, open: () => Promise<T>): Promise<T> {
   const written = await exportOnnx(graph, file);
   try {
-    const runner = await openRunner(file, { runtime: 'onnxruntime', threads, signal });
-    return {
-      async run(inputs) {
-        return fromTensorData(await runner.run(toTensorData(inputs)));
-      },
-      close: () => runner.close(),
-    };
+    return await open();
   } finally {
     await Promise.all(written.map((path) => rm(path, { force: true })));
   }
@@ -82,21 +110,6 @@ const RUNTIME_TYPES: Partial<Record<DataType, TensorType>> = {
   bool: 'bool',
 };
 
-const ARRAYS = {
-  float32: Float32Array,
-  float64: Float64Array,
-  float16: Uint16Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  int16: Int16Array,
-  uint16: Uint16Array,
-  int32: Int32Array,
-  uint32: Uint32Array,
-  int64: BigInt64Array,
-  uint64: BigUint64Array,
-  bool: Uint8Array,
-} satisfies Record<TensorType, new (buffer: ArrayBuffer, offset: number, length: number) => NumericArray>;
-
 function toTensorData(values: Values): Tensors {
   return Object.fromEntries(
     [...values].map(([name, tensor]) => {
@@ -104,7 +117,7 @@ function toTensorData(values: Values): Tensors {
       if (!type) throw badGraph(`value '${name}' has type ${tensor.dtype}, which cannot be given to the runtime`);
       const bytes = tensor.toBytes();
       const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
-      const data = new ARRAYS[type](aligned.buffer as ArrayBuffer, aligned.byteOffset, tensor.size);
+      const data = new TENSOR_ARRAYS[type](aligned.buffer as ArrayBuffer, aligned.byteOffset, tensor.size);
       // The table pairs each type with its array as `TensorArrays` does, which its own type does not express.
       return [name, { type, dims: [...tensor.shape], data: data as TensorArrays[typeof type] } as TensorData];
     }),

@@ -4,6 +4,7 @@ import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import { alignChannels } from '../passes/align-channels.js';
 import { canonicalize } from '../passes/canonicalize.js';
+import { distill } from '../passes/distill.js';
 import { foldBn } from '../passes/fold-bn.js';
 import { halfWeights } from '../passes/half-weights.js';
 import { observe } from '../passes/observe.js';
@@ -16,7 +17,9 @@ import { readLayerChoice } from './layer-choice.js';
 
 /** The passes that make a graph plain before anything is chosen; layers are named on what they leave. */
 export function tidyingSteps(options: FullOptions): Step[] {
-  const changes = isThinned(options) || options.foldBn || options.separable !== undefined || options.fp16;
+  checkDistillation(options);
+  const changes =
+    options.distill || isThinned(options) || options.foldBn || options.separable !== undefined || options.fp16;
   return changes ? [step(canonicalize, {}), step(removeDeadChannels, {})] : [];
 }
 
@@ -52,14 +55,50 @@ export function planSteps(
     ...(options.fp16 ? [step(halfWeights, {})] : []),
   ];
   if (!isCalibrated) return [...thinning, ...folding, ...factorization, ...finish];
+  const training = options.distill ? [step(distill, distillOptions(options)), ...folding] : [];
   // Folded first, so that what is observed is what the fitted layers are to make.
   const fitted = (steps: Step[]) => (steps.length ? [...steps, step(refit, {})] : []);
-  return [...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...finish];
+  return [...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...training, ...finish];
 }
 
 /** Whether one of the passes that are asked for can choose or fit by data. */
 export function learnsFromData(options: FullOptions): boolean {
-  return isThinned(options) || options.separable !== undefined;
+  return isThinned(options) || options.separable !== undefined || options.distill === true;
+}
+
+function distillOptions({
+  distillSteps,
+  distillMinutes,
+  batch,
+  lr,
+  augment,
+  featureWeight,
+  featureLoss,
+  margin,
+}: FullOptions) {
+  return { steps: distillSteps, minutes: distillMinutes, batch, rate: lr, augment, featureWeight, featureLoss, margin };
+}
+
+function checkDistillation(options: FullOptions): void {
+  const { distill: isOn, data, distillSteps, distillMinutes } = options;
+  if (isOn && data === undefined)
+    throw badOption('--distill', 'needs images to train on; name them with --data <folder>');
+  if (distillSteps !== undefined && distillMinutes !== undefined)
+    throw badOption('--distill-minutes', 'sets the number of steps and cannot go with --distill-steps');
+  const dependent = {
+    distillSteps,
+    distillMinutes,
+    batch: options.batch,
+    lr: options.lr,
+    featureWeight: options.featureWeight,
+  };
+  const [given] = Object.entries(dependent).filter(([, value]) => value !== undefined);
+  if (!isOn && (given || options.resume)) throw badOption(flagOf(given?.[0] ?? 'resume'), 'goes with --distill');
+}
+
+/** distillSteps -> --distill-steps */
+function flagOf(option: string): string {
+  return `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 function isThinned({ thin: keep, width, keepLayer, thinShape }: FullOptions): boolean {

@@ -5,19 +5,24 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../errors.js';
 import type { Calls, Reply, Request } from './messages.js';
-import type { LoadedModel, LoadModel, RuntimeName, Tensors, TimePlan } from './runner.js';
+import type { LoadedModel, LoadModel, LoadStep, RuntimeName, Tensors, TimePlan } from './runner.js';
+import { ServedStep } from './served-step.js';
 
-const runtimes: Record<RuntimeName, () => Promise<LoadModel>> = {
-  onnxruntime: async () => (await import('./ort.js')).loadOnnxModel,
+const runtimes: Record<RuntimeName, { model(): Promise<LoadModel>; step(): Promise<LoadStep> }> = {
+  onnxruntime: {
+    model: async () => (await import('./ort.js')).loadOnnxModel,
+    step: async () => (await import('./ort-step.js')).loadOnnxStep,
+  },
 };
 
 let loaded: LoadedModel | undefined;
+let served: ServedStep | undefined;
 let timed: (() => Promise<void>) | undefined;
 
 async function answer(request: Request): Promise<Calls[Request['call']]['result']> {
   switch (request.call) {
     case 'load': {
-      const load = await runtimes[request.given.runtime]();
+      const load = await runtimes[request.given.runtime].model();
       loaded = await load(request.given.file, request.given.threads);
       return loaded.info;
     }
@@ -29,12 +34,31 @@ async function answer(request: Request): Promise<Calls[Request['call']]['result'
       return model().profile(request.given.inputs, request.given.runs, request.given.folder);
     case 'memory':
       return { rssBytes: process.memoryUsage.rss(), peakRssBytes: process.resourceUsage().maxRSS * 1024 };
+    case 'loadStep': {
+      const { runtime, file, threads, plan, exchange } = request.given;
+      const load = await runtimes[runtime].step();
+      const step = await load(file, threads, plan);
+      served = new ServedStep(step, exchange);
+      return step.info;
+    }
+    case 'step':
+      return step().run(request.given.inputs);
+    case 'setState':
+      step().setState(request.given.values);
+      return null;
+    case 'state':
+      return step().state();
   }
 }
 
 function model(): LoadedModel {
   if (loaded === undefined) throw new Error('no model is loaded');
   return loaded;
+}
+
+function step(): ServedStep {
+  if (served === undefined) throw new Error('no step is loaded');
+  return served;
 }
 
 async function time(inputs: Tensors | null, plan: TimePlan): Promise<number[]> {

@@ -1,4 +1,5 @@
-import type { MemoryUse, NodeTime, RunnerInfo, RuntimeName, Tensors, TimePlan } from './runner.js';
+import type { Placed } from './exchange.js';
+import type { MemoryUse, NodeTime, RunnerInfo, RuntimeName, StepPlan, Tensors, TimePlan } from './runner.js';
 
 /** What the parent asks of the child process, by the name of the call. */
 export interface Calls {
@@ -8,6 +9,14 @@ export interface Calls {
   time: { given: { inputs: Tensors | null; plan: TimePlan }; result: number[] };
   profile: { given: { inputs: Tensors; runs: number; folder: string }; result: NodeTime[] };
   memory: { given: null; result: MemoryUse };
+  /** `exchange` is the path of the file that `Placed` tensors of the calls below lie in. */
+  loadStep: {
+    given: { runtime: RuntimeName; file: string; threads: number; plan: StepPlan; exchange: string };
+    result: RunnerInfo;
+  };
+  step: { given: { inputs: Placed }; result: Placed };
+  setState: { given: { values: Placed }; result: null };
+  state: { given: null; result: Placed };
 }
 
 export type CallName = keyof Calls;

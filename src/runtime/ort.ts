@@ -1,22 +1,17 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import ort from 'onnxruntime-node';
-import { messageOf } from '../errors.js';
-import type { LoadedModel, LoadModel, NodeTime, RunnerInfo, TensorData, Tensors, ValueInfo } from './runner.js';
+import type ort from 'onnxruntime-node';
+import { createSession, fromOrt, infoOf, toOrt } from './ort-session.js';
+import type { LoadedModel, LoadModel, NodeTime } from './runner.js';
 
 /**
  * Loads an ONNX file by its path, so that weights beside the file are found. Meant for a process of its own: a run
  * blocks the event loop, and a crash of the native library takes the process with it.
  */
 export const loadOnnxModel: LoadModel = async (file, threads) => {
-  ort.env.logLevel = 'error';
   const session = await createSession(file, sessionOptions(threads));
-  const info: RunnerInfo = {
-    inputs: session.inputMetadata.map(valueInfo),
-    outputs: session.outputMetadata.map(valueInfo),
-  };
   const model: LoadedModel = {
-    info,
+    info: infoOf(session),
     async run(inputs) {
       return fromOrt(await session.run(toOrt(inputs)));
     },
@@ -31,18 +26,6 @@ export const loadOnnxModel: LoadModel = async (file, threads) => {
   return model;
 };
 
-async function createSession(
-  file: string,
-  options: ort.InferenceSession.SessionOptions,
-): Promise<ort.InferenceSession> {
-  try {
-    return await ort.InferenceSession.create(file, options);
-  } catch (error) {
-    // Whoever reports this names the file already.
-    throw new Error(messageOf(error).replace(`Load model from ${file} failed:`, ''), { cause: error });
-  }
-}
-
 function sessionOptions(threads: number): ort.InferenceSession.SessionOptions {
   return {
     executionProviders: ['cpu'],
@@ -54,37 +37,6 @@ function sessionOptions(threads: number): ort.InferenceSession.SessionOptions {
     // Idle worker threads would go on spinning for a while and slow down the next process that is timed.
     extra: { session: { force_spinning_stop: '1' } },
   };
-}
-
-function valueInfo(metadata: ort.InferenceSession.ValueMetadata): ValueInfo {
-  if (!metadata.isTensor) return { name: metadata.name, type: 'not a tensor', shape: [] };
-  return { name: metadata.name, type: metadata.type, shape: [...metadata.shape] };
-}
-
-/** The array of halves that the library insists on where the JavaScript engine has one (Node 24 and later). */
-const HalfArray = (
-  globalThis as { Float16Array?: new (buffer: ArrayBufferLike, offset: number, length: number) => Uint16Array }
-).Float16Array;
-
-function toOrt(tensors: Tensors): Record<string, ort.Tensor> {
-  const entries = Object.entries(tensors).map(([name, { type, data, dims }]) => {
-    const elements = type === 'float16' && HalfArray ? new HalfArray(data.buffer, data.byteOffset, data.length) : data;
-    return [name, new ort.Tensor(type, elements, dims)] as const;
-  });
-  return Object.fromEntries(entries);
-}
-
-function fromOrt(values: Readonly<Record<string, ort.Tensor>>): Tensors {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, tensorData(name, value)]));
-}
-
-function tensorData(name: string, { type, data, dims }: ort.Tensor): TensorData {
-  if (!ArrayBuffer.isView(data) || type === 'int4' || type === 'uint4') {
-    throw new Error(`output ${name} has the element type ${type}, which cannot be read`);
-  }
-  const elements = type === 'float16' ? new Uint16Array(data.buffer, data.byteOffset, data.length) : data;
-  // The library pairs each element type with its array as `TensorArrays` does, which its own types do not express.
-  return { type, dims: [...dims], data: elements } as TensorData;
 }
 
 /** Profiling is fixed when a session is made, so this loads the model once more. */

@@ -18,6 +18,21 @@ export interface TensorArrays {
 
 export type TensorType = keyof TensorArrays;
 
+export const TENSOR_ARRAYS = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+  bool: Uint8Array,
+} satisfies { [T in TensorType]: new (buffer: ArrayBuffer, offset: number, length: number) => TensorArrays[T] };
+
 /** A dense tensor in row-major order; `data` has as many elements as the product of `dims`. */
 export type TensorData = { [T in TensorType]: { type: T; dims: number[]; data: TensorArrays[T] } }[TensorType];
 
@@ -83,6 +98,38 @@ export interface Runner {
   close(): Promise<void>;
 }
 
+/** How a model is run again and again on its own results. */
+export interface StepPlan {
+  /** The input that each carried output becomes in the next step, by the output's name. */
+  carried: Readonly<Record<string, string>>;
+  /** How far the runtime may rewrite the graph; 'all' includes changes of the memory layout. */
+  optimization: 'disabled' | 'extended' | 'all';
+}
+
+/**
+ * One loaded model in a process of its own that is run on its own results, which stay there. Calls are taken one after
+ * another. Every method rejects with a CompressError when the model, its input, or the process that runs it fails.
+ */
+export interface Stepper {
+  /** The model's file as it was named to `openStepper`. */
+  readonly file: string;
+  readonly info: RunnerInfo;
+  /** The id of the process that runs the model. */
+  readonly processId: number;
+  /**
+   * One step: takes the inputs that are not carried, returns the outputs that are not. A step that fails leaves the
+   * state as it was.
+   */
+  run(inputs: Tensors): Promise<Tensors>;
+  /** Sets carried inputs; those that are not named keep their values. All must be set before the first step. */
+  setState(values: Tensors): Promise<void>;
+  /** A copy of all carried inputs as the next step will read them. */
+  state(): Promise<Tensors>;
+  memory(): Promise<MemoryUse>;
+  /** Ends the process. Safe to call more than once, and after a failure. */
+  close(): Promise<void>;
+}
+
 export type RuntimeName = 'onnxruntime';
 
 /** A model that a runtime has loaded into the current process: what each runtime implements. */
@@ -95,29 +142,66 @@ export interface LoadedModel {
   profile(inputs: Tensors, runs: number, folder: string): Promise<NodeTime[]>;
 }
 
+/** A step that a runtime has loaded into the current process: what each runtime implements. */
+export interface LoadedStep {
+  readonly info: RunnerInfo;
+  run(inputs: Tensors): Promise<Tensors>;
+  /** The carried inputs as the next step will read them: who writes into them sets the state. */
+  state(): Tensors;
+}
+
+export type LoadStep = (file: string, threads: number, plan: StepPlan) => Promise<LoadedStep>;
+
 export type LoadModel = (file: string, threads: number) => Promise<LoadedModel>;
 
 /** The first thing that is wrong with these inputs for this model, or null. */
-export function inputProblem(info: RunnerInfo, inputs: Tensors): string | null {
-  const unknown = Object.keys(inputs).find((name) => !info.inputs.some((input) => input.name === name));
-  if (unknown !== undefined) {
-    const known = info.inputs.map((input) => input.name).join(', ');
-    return `it has no input ${unknown}, its inputs are ${known}`;
-  }
-  for (const { name, type, shape } of info.inputs) {
-    const given = inputs[name];
-    if (given === undefined) return `input ${name} is missing`;
-    if (given.type !== type) return `input ${name} must be ${type}, not ${given.type}`;
-    const fits =
-      given.dims.length === shape.length &&
-      shape.every((size, axis) => typeof size === 'string' || size === given.dims[axis]);
-    if (!fits) return `input ${name} must have the shape [${shape.join(', ')}], not [${given.dims.join(', ')}]`;
-    const count = given.dims.reduce((product, size) => product * size, 1);
-    if (given.data.length !== count) {
-      return `input ${name} has ${given.data.length} elements, its shape [${given.dims.join(', ')}] needs ${count}`;
-    }
+export function inputProblem({ inputs: expected }: Pick<RunnerInfo, 'inputs'>, inputs: Tensors): string | null {
+  const unknown = unknownName(expected, inputs);
+  if (unknown !== null) return `it has no input ${unknown}, its inputs are ${namesOf(expected)}`;
+  for (const input of expected) {
+    const given = inputs[input.name];
+    if (given === undefined) return `input ${input.name} is missing`;
+    const problem = tensorProblem(input, given);
+    if (problem !== null) return problem;
   }
   return null;
+}
+
+/** The first thing that is wrong with these values for some of the inputs that a step carries, or null. */
+export function stateProblem(carried: readonly ValueInfo[], values: Tensors): string | null {
+  const unknown = unknownName(carried, values);
+  if (unknown !== null) return `it carries no input ${unknown}, but ${namesOf(carried)}`;
+  for (const input of carried) {
+    const given = values[input.name];
+    const problem = given === undefined ? null : tensorProblem(input, given);
+    if (problem !== null) return problem;
+  }
+  return null;
+}
+
+function unknownName(expected: readonly ValueInfo[], given: Tensors): string | null {
+  return Object.keys(given).find((name) => !expected.some((input) => input.name === name)) ?? null;
+}
+
+function namesOf(infos: readonly ValueInfo[]): string {
+  return infos.map(({ name }) => name).join(', ');
+}
+
+function tensorProblem({ name, type, shape }: ValueInfo, given: TensorData): string | null {
+  if (given.type !== type) return `input ${name} must be ${type}, not ${given.type}`;
+  const fits =
+    given.dims.length === shape.length &&
+    shape.every((size, axis) => typeof size === 'string' || size === given.dims[axis]);
+  if (!fits) return `input ${name} must have the shape [${shape.join(', ')}], not [${given.dims.join(', ')}]`;
+  const count = elementCount(given.dims);
+  if (given.data.length !== count) {
+    return `input ${name} has ${given.data.length} elements, its shape [${given.dims.join(', ')}] needs ${count}`;
+  }
+  return null;
+}
+
+export function elementCount(dims: readonly number[]): number {
+  return dims.reduce((product, size) => product * size, 1);
 }
 
 /** Sums node times by operator, longest first. */

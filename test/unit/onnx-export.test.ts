@@ -8,7 +8,8 @@ import { ROWS } from '../../src/exporters/onnx/write/index.js';
 import { memoryBytes } from '../../src/formats/bytes.js';
 import { importOnnx, importOnnxBytes } from '../../src/importers/onnx/index.js';
 import { GraphBuilder } from '../../src/ir/builder.js';
-import type { Graph } from '../../src/ir/graph.js';
+import { foreignNode, type Graph } from '../../src/ir/graph.js';
+import { printGraph } from '../../src/ir/print.js';
 import { rewrite, withConstants } from '../../src/ir/rewrite.js';
 import { Tensor } from '../../src/ir/tensor.js';
 import { operators, semantics } from '../../src/ops/index.js';
@@ -387,6 +388,81 @@ describe('nodes without a definition', () => {
     expect(() => encodeOnnxGraph(madeAnew(old))).toThrow(
       /If node 'If_2' cannot be written to ONNX operator set 13: .*9/,
     );
+  });
+});
+
+describe('foreign nodes', () => {
+  /** Two foreign nodes behind the input `x`. */
+  const withForeign = (builder: GraphBuilder) => {
+    const types = [{ dtype: 'f32', shape: ['n', 3, 8, 8] } as const];
+    const first = {
+      op: 'Own',
+      domain: 'own.operators',
+      version: 3,
+      inputs: ['x'],
+      outputs: ['own'],
+      attributes: {
+        count: 2,
+        factor: 2,
+        sizes: [1, 2],
+        factors: [1, 2],
+        mode: 'fast',
+        modes: ['a', 'b'],
+        table: Tensor.floats([1, 2]),
+      },
+      floats: ['factor', 'factors'],
+    };
+    builder.add(foreignNode(first), types);
+    builder.add(foreignNode({ op: 'Standard', domain: '', version: 18, inputs: ['own', ''], outputs: ['two'] }), types);
+    return builder.build([builder.apply('Relu', ['two'])]);
+  };
+
+  it('are written from their attributes, under their operator sets', () => {
+    const builder = new GraphBuilder(semantics);
+    builder.input('x', { dtype: 'f32', shape: ['n', 3, 8, 8] });
+    const { graph, opsetImport } = decoded(encodeOnnxGraph(withForeign(builder)));
+    expect(Object.fromEntries(opsetImport.map(({ domain, version }) => [domain ?? '', Number(version)]))).toEqual({
+      '': 18,
+      'own.operators': 3,
+    });
+    const [own, standard] = graph?.node ?? [];
+    expect(own).toMatchObject({ opType: 'Own', domain: 'own.operators', name: 'own', input: ['x'], output: ['own'] });
+    expect(standard).toMatchObject({ opType: 'Standard', input: ['own', ''] });
+    const { AttributeType } = proto.onnx.AttributeProto;
+    expect(Object.fromEntries((own.attribute ?? []).map(({ name, type }) => [name, type]))).toEqual({
+      count: AttributeType.INT,
+      factor: AttributeType.FLOAT,
+      sizes: AttributeType.INTS,
+      factors: AttributeType.FLOATS,
+      mode: AttributeType.STRING,
+      modes: AttributeType.STRINGS,
+      table: AttributeType.TENSOR,
+    });
+  });
+
+  it('add their operator sets to those of the file', () => {
+    const opsetImport = [
+      { domain: '', version: 18 },
+      { domain: 'own.operators', version: 2 },
+      { domain: 'others', version: 5 },
+    ];
+    const graph = imported({ ...plain, opset: 18, more: { opsetImport } });
+    const builder = new GraphBuilder(semantics, graph);
+    builder.input('x', graph.type('x'));
+    const written = decoded(encodeOnnxGraph(withForeign(builder))).opsetImport;
+    expect(Object.fromEntries(written.map(({ domain, version }) => [domain ?? '', Number(version)]))).toEqual({
+      '': 18,
+      'own.operators': 3,
+      others: 5,
+    });
+  });
+
+  it('have a text form', () => {
+    const builder = new GraphBuilder(semantics);
+    builder.input('x', { dtype: 'f32', shape: ['n', 3, 8, 8] });
+    const text = printGraph(withForeign(builder));
+    expect(text).toContain('%own = Opaque.Own(%x) {count=2, factor=2, factors=[1,2]');
+    expect(text).toContain('%two = Opaque.Standard(%own, _) : f32[n,3,8,8]');
   });
 });
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { Tensor } from '../../src/ir/tensor.js';
 import { semantics } from '../../src/ops/index.js';
-import type { Calibration, PassContext, Shelf } from '../../src/passes/pass.js';
+import type { Calibration, PassContext } from '../../src/passes/pass.js';
+import type { Shelf } from '../../src/training/engine.js';
 import { Replay } from '../../src/passes/refitting/replay.js';
 import { openEngine } from '../../src/recipe/engine.js';
 import { Net } from '../support/patterns-net.js';
@@ -36,7 +37,7 @@ test('keeps on disk only what is still to be read', async () => {
       [1, 2, 8, 8],
     );
     const calibration: Calibration = {
-      engine: { load: (part) => engine.load(part), shelf: counting },
+      engine: { ...engine, shelf: counting },
       images: [async () => new Map([[values[0], image]])],
     };
     const context: PassContext = { semantics, seed: 0, note: () => {}, warn: () => {}, progress: () => {} };

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CompressError } from '../../src/errors.js';
+import type { OpenRunnerOptions } from '../../src/runtime/model-process.js';
 import type { Runner, TensorData } from '../../src/runtime/runner.js';
-import { type OpenRunnerOptions, openRunner } from '../../src/runtime/spawn.js';
+import { openRunner } from '../../src/runtime/spawn.js';
 import { writeConvModel, writeIdentityModel, writeLoopModel } from '../support/tiny-onnx.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'runtime-test-'));

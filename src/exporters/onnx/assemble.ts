@@ -5,6 +5,7 @@ import { MODEL } from '../../formats/onnx/schema.js';
 import type { ModelToWrite, NodeToWrite, RawMessage, TensorToWrite } from '../../formats/onnx/write.js';
 import type { Graph } from '../../ir/graph.js';
 import type { Tensor } from '../../ir/tensor.js';
+import { foreignOpsets } from './foreign.js';
 import { type NodeItem, NodeWriter } from './nodes.js';
 import { partFrom } from './parts.js';
 import { graphOrigin, runsOf } from './source.js';
@@ -27,6 +28,7 @@ const SMALLEST_EXTERNAL = 1024;
 export class Assembly {
   private readonly origin: OnnxGraphOrigin | undefined;
   private readonly opset: number;
+  private readonly foreignOpsets: ReadonlyMap<string, number>;
   private readonly items: readonly NodeItem[];
   private readonly written: NodeWriter;
   private readonly needed: ReadonlySet<string>;
@@ -37,11 +39,13 @@ export class Assembly {
     private readonly splitsWeights: boolean,
   ) {
     this.origin = graphOrigin(graph);
+    this.foreignOpsets = foreignOpsets(graph);
     const runs = runsOf(graph);
-    this.opset = chooseOpset(
+    const opset = chooseOpset(
       this.origin,
       runs.every(({ source }) => source !== undefined),
     );
+    this.opset = Math.max(opset, this.foreignOpsets.get('') ?? 0);
     this.written = new NodeWriter(graph, this.origin, this.opset);
     this.items = runs.flatMap((run) => this.written.write(this.keepsOpset ? run : { nodes: run.nodes }));
     this.needed = new Set(
@@ -56,7 +60,7 @@ export class Assembly {
     return {
       irVersion: this.irVersion(),
       ...(origin ? {} : { producerName: 'unet-compress' }),
-      opsets: this.keepsOpset && origin ? [] : this.opsets(),
+      opsets: this.keepsOpsets ? [] : this.opsets(),
       metadata: this.keepsMetadata() ? [] : graph.metadata,
       other: this.modelFields(),
       functions: this.functions(),
@@ -76,6 +80,13 @@ export class Assembly {
     return this.opset === this.origin?.opset;
   }
 
+  /** Whether the file's own list of operator sets will do. */
+  private get keepsOpsets(): boolean {
+    const { origin } = this;
+    const others = [...this.foreignOpsets].filter(([domain]) => domain !== '');
+    return this.keepsOpset && others.every(([domain, version]) => (origin?.opsets.get(domain) ?? 0) >= version);
+  }
+
   private constant(name: string): Tensor | undefined {
     const { graph, written, origin } = this;
     // Only the file's form of a node may need a constant that the graph has no more.
@@ -92,7 +103,9 @@ export class Assembly {
 
   private opsets(): [domain: string, version: number][] {
     const others = [...(this.origin?.opsets ?? [])].filter(([domain]) => domain !== '');
-    return [['', this.opset], ...others];
+    const opsets = new Map([['', this.opset], ...others]);
+    for (const [domain, version] of this.foreignOpsets) opsets.set(domain, Math.max(version, opsets.get(domain) ?? 0));
+    return [...opsets];
   }
 
   private keepsMetadata(): boolean {
@@ -104,7 +117,7 @@ export class Assembly {
 
   private modelFields(): Part[] {
     const isKept: Readonly<Record<number, boolean>> = {
-      [MODEL.opsetImport]: this.keepsOpset,
+      [MODEL.opsetImport]: this.keepsOpsets,
       [MODEL.metadata]: this.keepsMetadata(),
     };
     const fields = this.origin?.modelFields.filter(({ number }) => isKept[number] ?? true) ?? [];

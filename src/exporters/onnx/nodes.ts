@@ -1,8 +1,9 @@
 import { cannotExport } from '../../errors.js';
 import type { OnnxGraphOrigin, OnnxNodeOrigin } from '../../formats/onnx/origin.js';
 import type { NodeToWrite, RawMessage } from '../../formats/onnx/write.js';
-import { type Graph, type Node, OPAQUE } from '../../ir/graph.js';
+import { type ForeignOperator, type Graph, type Node, OPAQUE } from '../../ir/graph.js';
 import type { Tensor } from '../../ir/tensor.js';
+import { foreignAttributes } from './foreign.js';
 import { partFrom } from './parts.js';
 import { nodeOrigin, type Run } from './source.js';
 import { lower, ROWS } from './write/index.js';
@@ -62,6 +63,10 @@ export class NodeWriter {
   }
 
   private opaque(node: Node): NodeItem {
+    return node.foreign ? foreign(node, node.foreign) : this.fromFile(node);
+  }
+
+  private fromFile(node: Node): NodeItem {
     const origin = nodeOrigin(node);
     if (!origin) throw cannotExport(node.op, node.name, 'ONNX', 'it comes from another format and has no counterpart');
     if (!meansTheSame(origin, this.opset))
@@ -82,6 +87,16 @@ export class NodeWriter {
       callsFunction,
     };
   }
+}
+
+function foreign(node: Node, { op: opType, domain }: ForeignOperator): NodeItem {
+  const { name, inputs, outputs } = node;
+  return {
+    message: { name, opType, domain, inputs, outputs, attributes: foreignAttributes(node) },
+    reads: inputs.filter((input) => input !== ''),
+    makes: outputs.filter((output) => output !== ''),
+    callsFunction: false,
+  };
 }
 
 /** Operators without a definition here whose meaning or signature changed after version 7, and when for the last time. */

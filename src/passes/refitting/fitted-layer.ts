@@ -1,9 +1,9 @@
 import type { Layer } from '../../analysis/layers.js';
 import type { Graph } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
+import type { LoadedGraph } from '../../training/engine.js';
 import { sampledFractions, sampledPositions } from '../calibration/observation.js';
 import { inputAxis } from '../calibration/probes.js';
-import type { LoadedGraph } from '../pass.js';
 import { Batch } from './batch.js';
 import { addSamples, type Correction, Sums } from './regression.js';
 import { type Geometry, geometryOf } from './windows.js';

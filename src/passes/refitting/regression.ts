@@ -3,7 +3,7 @@ import type { Graph } from '../../ir/graph.js';
 import type { Semantics } from '../../ir/semantics.js';
 import { Tensor } from '../../ir/tensor.js';
 import { solveNormalEquations } from '../../math/least-squares.js';
-import type { LoadedGraph } from '../pass.js';
+import type { LoadedGraph } from '../../training/engine.js';
 
 /** λ as a part of the mean of the Gram matrix's diagonal (algorithms, A.3). */
 const RIDGE = 1e-3;

@@ -3,7 +3,8 @@ import { GraphBuilder } from '../../ir/builder.js';
 import type { Graph, Node } from '../../ir/graph.js';
 import { copyNode } from '../../ir/rewrite.js';
 import type { Tensor } from '../../ir/tensor.js';
-import type { Calibration, PassContext, Shelf, Values } from '../pass.js';
+import type { Shelf, Values } from '../../training/engine.js';
+import type { Calibration, PassContext } from '../pass.js';
 
 /** A value's tensors, one an image. */
 interface StoredValue {

@@ -5,9 +5,10 @@ import { GraphBuilder } from '../../ir/builder.js';
 import type { Graph } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import { type PredictionTask, selectUnits } from '../../math/subset-selection.js';
+import type { LoadedGraph } from '../../training/engine.js';
 import { covarianceOf, type Observation } from '../calibration/observation.js';
 import { inputAxis } from '../calibration/probes.js';
-import type { LoadedGraph, PassContext } from '../pass.js';
+import type { PassContext } from '../pass.js';
 import type { ThinnableClass } from './widths.js';
 
 /**

@@ -4,9 +4,10 @@ import type { Graph, Node } from '../../ir/graph.js';
 import { rewrite } from '../../ir/rewrite.js';
 import { Tensor } from '../../ir/tensor.js';
 import { solveNormalEquations } from '../../math/least-squares.js';
+import type { LoadedGraph } from '../../training/engine.js';
 import { type ChannelMoments, covarianceOf, type Observation } from '../calibration/observation.js';
 import { inputAxis } from '../calibration/probes.js';
-import type { LoadedGraph, PassContext } from '../pass.js';
+import type { PassContext } from '../pass.js';
 import type { KeptCoordinates } from './apply.js';
 
 /** Only to keep the equations solvable; relative to the mean variance. */

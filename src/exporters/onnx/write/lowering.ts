@@ -136,7 +136,8 @@ function tableOf(op: string): Readonly<Record<string, AttributeSpec>> {
   return operators.get(op)?.attributes ?? {};
 }
 
-function attributeToWrite(name: string, kind: AttributeSpec['kind'], value: AttributeValue): AttributeToWrite {
+/** An attribute in the form of the file; `kind` is what its value does not say of itself. */
+export function attributeToWrite(name: string, kind: AttributeSpec['kind'], value: AttributeValue): AttributeToWrite {
   switch (kind) {
     case 'int':
       return { name, i: value as number };

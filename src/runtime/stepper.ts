@@ -1,0 +1,118 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { badModelInput, cannotWrite } from '../errors.js';
+import { Exchange } from './exchange.js';
+import { ModelProcess, type OpenRunnerOptions, readablePath } from './model-process.js';
+import { inputProblem, type RunnerInfo, type StepPlan, type Stepper, stateProblem, type Tensors } from './runner.js';
+
+/**
+ * Loads a model file in a process of its own to run it on its own results. The process ends with `close`, with this
+ * process, or with the first failure of the process itself.
+ *
+ * @throws CompressError when the file cannot be read or loaded, when an output cannot be carried to its input, or when
+ *   loading takes too long or kills the process.
+ */
+export async function openStepper(file: string, options: OpenRunnerOptions & StepPlan): Promise<Stepper> {
+  const path = await readablePath(file);
+  options.signal?.throwIfAborted();
+  const folder = await mkdtemp(join(tmpdir(), 'unet-compress-')).catch((cause) => {
+    throw cannotWrite(tmpdir(), cause);
+  });
+  try {
+    return await openWithin(folder, file, path, options);
+  } finally {
+    // Both processes hold the file of the exchange open; without a name it is gone with them, however they end.
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function openWithin(
+  folder: string,
+  file: string,
+  path: string,
+  options: OpenRunnerOptions & StepPlan,
+): Promise<Stepper> {
+  const exchangePath = join(folder, 'exchange');
+  const exchange = attempt(() => new Exchange(exchangePath, 'wx+'));
+  const worker = new ModelProcess(file, options);
+  // Once only: by the second time, the number of the file's handle may be another's.
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= worker.end().then(() => exchange.close());
+    return closing;
+  };
+  try {
+    const { runtime, threads, carried, optimization } = options;
+    const plan = { carried, optimization };
+    const given = { runtime, file: path, threads, plan, exchange: exchangePath };
+    const info = await worker.ask('loadStep', given, { task: 'load', runs: 1 });
+    return { file, info, processId: worker.processId, ...calls(file, worker, exchange, info, plan), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function calls(
+  file: string,
+  worker: ModelProcess,
+  exchange: Exchange,
+  info: RunnerInfo,
+  plan: StepPlan,
+): Pick<Stepper, 'run' | 'setState' | 'state' | 'memory'> {
+  const unset = new Set(Object.values(plan.carried));
+  const isCarried = new Set(unset);
+  const carried = info.inputs.filter(({ name }) => isCarried.has(name));
+  const inputs = info.inputs.filter(({ name }) => !isCarried.has(name));
+  const refuse = (problem: string | null) => {
+    if (problem !== null) throw badModelInput(file, problem);
+  };
+  const requireState = () => {
+    const [first] = unset;
+    refuse(first === undefined ? null : `its carried input ${first} has no value yet; set the state first`);
+  };
+  const put = (tensors: Tensors) => {
+    worker.throwIfEnded();
+    return attempt(() => exchange.put(tensors));
+  };
+  const inTurn = queue();
+  return {
+    run: (given) =>
+      inTurn(async () => {
+        requireState();
+        refuse(inputProblem({ inputs }, given));
+        return exchange.take(await worker.ask('step', { inputs: put(given) }, { task: 'run', runs: 1 }));
+      }),
+    setState: (values) =>
+      inTurn(async () => {
+        refuse(stateProblem(carried, values));
+        await worker.ask('setState', { values: put(values) }, { task: 'set the state of', runs: 1 });
+        for (const name of Object.keys(values)) unset.delete(name);
+      }),
+    state: () =>
+      inTurn(async () => {
+        requireState();
+        return exchange.take(await worker.ask('state', null, { task: 'read the state of', runs: 1 }));
+      }),
+    memory: () => inTurn(() => worker.ask('memory', null, { task: 'answer for', runs: 1 })),
+  };
+}
+
+/** Runs tasks one after another: there is one file for what goes either way. */
+function queue(): <T>(task: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const done = last.then(task);
+    last = done.catch(() => {});
+    return done;
+  };
+}
+
+function attempt<T>(write: () => T): T {
+  try {
+    return write();
+  } catch (cause) {
+    throw cannotWrite(tmpdir(), cause);
+  }
+}

@@ -1,0 +1,81 @@
+import { Tensor } from '../ir/tensor.js';
+import { type Augmentation, type AugmentationRanges, identityAugmentation, warp } from './augment.js';
+import type { LoadedGraph } from './engine.js';
+import type { TrainingMaterial } from './material.js';
+
+/** Ranges of what is varied (algorithms, F); each geometric one only where the original answers alike. */
+const WIDEST: AugmentationRanges = {
+  flips: [],
+  rotation: 35,
+  scale: 0.2,
+  translation: 0.05,
+  gamma: 0.25,
+  gain: 0.25,
+};
+
+/** Images that the original is asked about. */
+const MOST_IMAGES = 12;
+
+/** Overlap of the original's answers before and after from which on it counts as used to such images. */
+const LEAST_OVERLAP = 0.85;
+
+/** Degrees of the rotation that is tried: half of the widest. */
+const TRIED_ROTATION = WIDEST.rotation / 2;
+
+/**
+ * Which augmentations the data allow. The original's answer to a mirrored or turned image, warped back, must overlap with
+ * its answer to the image as it is (soft Dice, mean over images and channels); where it does not, the network has
+ * learnt from images of one orientation, and others would only teach what it never meets.
+ */
+export async function allowedAugmentations(
+  material: TrainingMaterial,
+  teacher: LoadedGraph,
+  names: {
+    readonly input: string;
+    readonly target: string;
+    readonly channels: number;
+    readonly size: readonly number[];
+  },
+): Promise<AugmentationRanges> {
+  const { shape, count } = material.images;
+  const rank = shape.length - 1;
+  const flip = (axis: number): Augmentation => ({
+    ...identityAugmentation,
+    flips: Array.from({ length: rank }, (_, at) => at === axis),
+  });
+  const tried: Augmentation[] = Array.from({ length: rank }, (_, axis) => flip(axis));
+  if (rank > 1) tried.push({ ...identityAugmentation, rotation: TRIED_ROTATION });
+  const overlaps = tried.map(() => 0);
+  const images = Math.min(count, MOST_IMAGES);
+  for (let index = 0; index < images; index++) {
+    const { input } = await material.images.load(Math.floor((index * count) / images));
+    const answer = async (image: Float32Array) => {
+      const outputs = await teacher.run(new Map([[names.input, Tensor.floats(image, [1, ...shape])]]));
+      return (outputs.get(names.target) as Tensor).toFloat32();
+    };
+    const straight = await answer(input);
+    for (const [i, augmentation] of tried.entries()) {
+      const moved = await answer(warped(input, shape[0], shape.slice(1), augmentation));
+      const expected = warped(straight, names.channels, names.size, augmentation);
+      overlaps[i] += softOverlap(moved, expected) / images;
+    }
+  }
+  const isAllowed = overlaps.map((overlap) => overlap >= LEAST_OVERLAP);
+  return { ...WIDEST, flips: isAllowed.slice(0, rank), rotation: isAllowed[rank] ? WIDEST.rotation : 0 };
+}
+
+function warped(source: Float32Array, channels: number, size: readonly number[], augmentation: Augmentation) {
+  const target = new Float32Array(source.length);
+  warp(source, channels, size, augmentation, target, 0);
+  return target;
+}
+
+/** 2 Σ ab / (Σ a² + Σ b²), 1 where both are zero. */
+function softOverlap(a: Float32Array, b: Float32Array): number {
+  let [both, squares] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    both += a[i] * b[i];
+    squares += a[i] ** 2 + b[i] ** 2;
+  }
+  return squares > 0 ? (2 * both) / squares : 1;
+}

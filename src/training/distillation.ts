@@ -1,0 +1,167 @@
+import { createHash } from 'node:crypto';
+import type { Graph } from '../ir/graph.js';
+import { withConstants } from '../ir/rewrite.js';
+import type { Semantics } from '../ir/semantics.js';
+import { type Checkpoint, type CurvePoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js';
+import { type Fitted, fitStudent } from './fit.js';
+import { openLesson } from './lesson.js';
+import type { TrainingMaterial } from './material.js';
+import { normalizedStudent } from './normalized-student.js';
+import { type ParameterLayout, unpack } from './parameters.js';
+import { ProgressText } from './progress-text.js';
+import { type DistillationSettings, type ResolvedSettings, resolveSettings } from './settings.js';
+import { openStudentStep, type StudentStep } from './student-step.js';
+import { stepsWithin } from './timed-start.js';
+
+export interface DistillationContext {
+  readonly semantics: Semantics;
+  readonly seed: number;
+  readonly signal?: AbortSignal;
+  warn(message: string): void;
+  progress(fraction: number, detail?: string): void;
+}
+
+export interface Distilled {
+  /** The student with new weights; its normalizations are not folded. */
+  readonly graph: Graph;
+  readonly settings: ResolvedSettings;
+  readonly curve: readonly CurvePoint[];
+  /** Steps done, fewer than planned where training stopped early. */
+  readonly steps: number;
+  readonly best: { readonly step: number; readonly score: number };
+  /** The original's mean Dice on the same validation images. */
+  readonly teacherScore: number;
+  /** In which operators the step was written. */
+  readonly kernels: string;
+  /** Names of the feature maps that were compared. */
+  readonly features: readonly string[];
+}
+
+interface Surroundings {
+  readonly material: TrainingMaterial;
+  readonly given: DistillationSettings;
+  readonly context: DistillationContext;
+}
+
+/**
+ * Teaches `student` what `teacher` does: by the teacher's probabilities, by the masks where there are any, and by the
+ * teacher's feature maps at matched points (Vaze, Xie and Namburete 2020). Returns the student with the weights that
+ * scored best on the validation images.
+ *
+ * @throws CompressError where a node cannot be trained through, training diverges twice, or it is interrupted
+ */
+export async function distil(teacher: Graph, student: Graph, around: Surroundings): Promise<Distilled> {
+  const { material, given, context } = around;
+  const { semantics, seed } = context;
+  const started = material.now();
+  const normalized = await normalizedStudent(student, material, semantics);
+  const lesson = await openLesson(teacher, normalized, around);
+  try {
+    const teacherScore = await scoreTeacher(teacher, material);
+    const training = await openStudentStep(normalized, lesson, { material, given, semantics, seed });
+    try {
+      const saved = await savedCheckpoint(normalized, around);
+      const settings = saved?.settings ?? (await settle(training, started, around));
+      const fitted = await train(normalized, training, { around, settings, teacherScore, start: saved?.checkpoint });
+      return {
+        graph: studentWith(normalized, training.step.layout, { ...fitted.best, semantics }),
+        settings,
+        curve: fitted.curve,
+        steps: fitted.steps,
+        best: { step: fitted.best.step, score: fitted.best.score },
+        teacherScore,
+        kernels: training.kernels,
+        features: lesson.features.map(({ value }) => value),
+      };
+    } finally {
+      await training.loaded.close();
+    }
+  } finally {
+    await lesson.targets.close();
+  }
+}
+
+/** Steps that fit the time, where that is what was given, and everything that follows from their number. */
+async function settle(training: StudentStep, started: number, { material, given }: Surroundings) {
+  const parameters = training.step.layout.size;
+  if (given.minutes === undefined) return resolveSettings(given, { parameters });
+  const left = given.minutes * 60_000 - (material.now() - started);
+  return resolveSettings(given, { parameters, steps: await stepsWithin(left, training, material) });
+}
+
+async function train(
+  normalized: Graph,
+  training: StudentStep,
+  run: { around: Surroundings; settings: ResolvedSettings; teacherScore: number; start: Checkpoint | undefined },
+): Promise<Fitted> {
+  const { material, context } = run.around;
+  const { semantics } = context;
+  const { layout, terms } = training.step;
+  const text = new ProgressText(run.settings, run.teacherScore, () => material.now());
+  const key = keyOf(normalized, run.around);
+  const fresh: Checkpoint = { step: 0, state: training.start, best: null, curve: [], rateFactor: 1 };
+  return fitStudent(training.loaded, terms, run.settings, {
+    start: run.start ?? fresh,
+    hooks: {
+      batch: (step) => training.batch(step),
+      evaluate: (parameters, statistics) =>
+        scoreStudent(studentWith(normalized, layout, { parameters, statistics, semantics }), material),
+      async checkpoint(checkpoint) {
+        if (!material.checkpoints.isDue()) return;
+        await material.checkpoints.write(encodeCheckpoint(checkpoint, key, run.settings));
+      },
+      progress: (step, means, best) => context.progress(step / run.settings.steps, text.line(step, means, best)),
+      warn: context.warn,
+      signal: context.signal,
+    },
+  });
+}
+
+function studentWith(
+  normalized: Graph,
+  layout: ParameterLayout,
+  { parameters, statistics, semantics }: { parameters: Float32Array; statistics: Float32Array; semantics: Semantics },
+): Graph {
+  return withConstants(normalized, semantics, unpack(layout, parameters, statistics));
+}
+
+/** Mean score of a network on the validation images. */
+async function scoreStudent(graph: Graph, material: TrainingMaterial): Promise<number> {
+  return scoreWith(graph, material, (index, outputs) => material.validation.score(index, outputs));
+}
+
+async function scoreTeacher(graph: Graph, material: TrainingMaterial): Promise<number> {
+  return scoreWith(graph, material, (index, outputs) => material.validation.refer(index, outputs));
+}
+
+async function scoreWith(
+  graph: Graph,
+  { engine, validation }: TrainingMaterial,
+  score: (index: number, outputs: Awaited<ReturnType<TrainingMaterial['validation']['input']>>) => Promise<number>,
+): Promise<number> {
+  const loaded = await engine.load(graph);
+  let sum = 0;
+  try {
+    for (let index = 0; index < validation.count; index++)
+      sum += await score(index, await loaded.run(await validation.input(index)));
+  } finally {
+    await loaded.close();
+  }
+  return sum / validation.count;
+}
+
+async function savedCheckpoint(normalized: Graph, around: Surroundings) {
+  const { checkpoints } = around.material;
+  const bytes = await checkpoints.read();
+  return bytes && decodeCheckpoint(bytes, keyOf(normalized, around), checkpoints.file);
+}
+
+/** Digest of all that a run's course depends on. */
+function keyOf(normalized: Graph, { material, given, context }: Surroundings): string {
+  const hash = createHash('sha256').update(JSON.stringify([material.key, given, context.seed]));
+  for (const [name, tensor] of normalized.constants) {
+    hash.update(name);
+    for (const chunk of tensor.chunks()) hash.update(chunk);
+  }
+  return hash.digest('hex');
+}

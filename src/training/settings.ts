@@ -1,0 +1,63 @@
+/** What the user gave; what is left out is derived from the model, the data and the clock. */
+export interface DistillationSettings {
+  readonly steps?: number;
+  readonly minutes?: number;
+  readonly batch?: number;
+  /** Peak learning rate. */
+  readonly rate?: number;
+  readonly augment: boolean;
+  /** Weight of the feature loss beside the output's; 0 leaves it out. */
+  readonly featureWeight?: number;
+  readonly featureLoss: 'adapted' | 'paper';
+}
+
+/** What a run is replayed with. */
+export interface ResolvedSettings {
+  readonly steps: number;
+  readonly batch: number;
+  readonly rate: number;
+  readonly averaging: number;
+  readonly evaluateEvery: number;
+  readonly patience: number;
+  readonly featureWeight: number;
+}
+
+const BATCH = 8;
+const FEATURE_WEIGHT = 0.5;
+
+/** Steps where nothing limits the time; see docs/results for what more bring. */
+const STEPS = 4000;
+
+/** Peak rate for a student of `USUAL_SIZE` parameters at a batch of 8 (algorithms, F); larger students take less. */
+const RATE = 2e-3;
+const USUAL_SIZE = 1e5;
+
+/** Looks at the validation images in a full run, and how many of them without a rise end it. */
+const LOOKS = 30;
+const PATIENCE = 12;
+
+export function batchOf({ batch }: DistillationSettings): number {
+  return batch ?? BATCH;
+}
+
+export function featureWeightOf({ featureWeight }: DistillationSettings): number {
+  return featureWeight ?? FEATURE_WEIGHT;
+}
+
+export function resolveSettings(
+  given: DistillationSettings,
+  { steps = given.steps ?? STEPS, parameters }: { steps?: number; parameters: number },
+): ResolvedSettings {
+  const batch = batchOf(given);
+  const rate = RATE * Math.min(1, (USUAL_SIZE / parameters) ** 0.25) * Math.sqrt(batch / BATCH);
+  return {
+    steps,
+    batch,
+    rate: given.rate ?? rate,
+    // The average reaches over about a twentieth of the run, at most over the last 500 steps.
+    averaging: 1 - 1 / Math.min(500, Math.max(10, steps / 20)),
+    evaluateEvery: Math.max(1, Math.ceil(steps / LOOKS)),
+    patience: PATIENCE,
+    featureWeight: featureWeightOf(given),
+  };
+}
