@@ -2,7 +2,14 @@ import { defineConfig } from 'vitest/config';
 
 // `npm run check` runs `unit` only. The set-up builds dist/ first: models run in child processes, which need JavaScript.
 const project = (name: string, folders: string[], testTimeout: number) => ({
-  test: { name, include: folders.map((folder) => `test/${folder}/**/*.test.ts`), testTimeout, pool: 'forks' as const },
+  test: {
+    name,
+    include: folders.map((folder) => `test/${folder}/**/*.test.ts`),
+    testTimeout,
+    pool: 'forks' as const,
+    // For ONNX Runtime in the tests' own processes, as in the child processes of src/runtime/.
+    env: { ORT_DISABLE_TELEMETRY: '1' },
+  },
 });
 
 export default defineConfig({

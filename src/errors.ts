@@ -316,6 +316,19 @@ export function cannotDistil(what: string, why: string): CompressError {
   return new CompressError('cannot-distil', `cannot distil '${what}': ${why}; leave --distill out`);
 }
 
+/** A preset network cannot stand in for the original. */
+export function noStudent(why: string): CompressError {
+  return new CompressError('no-student', `--student: ${why}; leave --student out, --thin keeps the original's shape`);
+}
+
+export function unequalWidths(value: string, original: number, smaller: number): CompressError {
+  return new CompressError(
+    'unequal-widths',
+    `--feature-loss paper compares maps of equal width, and '${value}' has ${original} channels in the original and ${smaller} in the smaller network; leave --feature-loss out`,
+    { node: value },
+  );
+}
+
 export function trainingDiverged(step: number, term: string, value: number): CompressError {
   return new CompressError(
     'training-diverged',

@@ -16,7 +16,20 @@ export type OptionKind =
   /** `bare` is what the option means without a value. */
   | { readonly kind: 'choice'; readonly choices: readonly string[]; readonly bare?: string }
   /** Only in the configuration file; `schema` is its JSON Schema. */
-  | { readonly kind: 'object'; readonly schema: object };
+  | { readonly kind: 'object'; readonly schema: ValueSchema };
+
+/** The part of JSON Schema that the table needs. */
+export type ValueSchema =
+  | { readonly enum: readonly string[] }
+  | { readonly type: 'string' }
+  | { readonly type: 'number' | 'integer'; readonly minimum?: number; readonly exclusiveMinimum?: number }
+  | { readonly type: 'array'; readonly items: ValueSchema; readonly minItems?: number; readonly maxItems?: number }
+  | {
+      readonly type: 'object';
+      readonly properties?: Readonly<Record<string, ValueSchema>>;
+      /** What other keys hold; false: there are none. */
+      readonly additionalProperties: ValueSchema | false;
+    };
 
 export interface OptionSpec {
   readonly type: OptionKind;
@@ -32,7 +45,7 @@ const MAKERS: readonly CommandName[] = ['compress', 'convert'];
 const JUDGES: readonly CommandName[] = ['compress', 'validate'];
 const RUNNERS: readonly CommandName[] = ['compress', 'validate', 'bench'];
 
-const numbers = { type: 'array', items: { type: 'number' } };
+const numbers = { type: 'array', items: { type: 'number' } } as const;
 
 export const OPTIONS = {
   out: {
@@ -104,6 +117,12 @@ export const OPTIONS = {
     help: 'largest relative error of a factorized kernel; the rank follows (implies --rank auto)',
     commands: ['compress'],
   },
+  student: {
+    type: { kind: 'choice', choices: ['paper-flat32', 'paper-flat32-separable'] },
+    flags: '--student <preset>',
+    help: 'a new network instead of a smaller original: six levels, 32 channels throughout (needs --distill)',
+    commands: ['compress'],
+  },
   align: {
     type: { kind: 'integer', min: 1 },
     flags: '--align <m>',
@@ -158,7 +177,7 @@ export const OPTIONS = {
   featureWeight: {
     type: { kind: 'number', min: 0 },
     flags: '--feature-weight <w>',
-    help: "weight of the loss that compares feature maps with the original's (default: 0.5; 0: none)",
+    help: "weight of the loss that compares feature maps with the original's (default: 0.5, paper 10; 0: none)",
     commands: ['compress'],
   },
   featureLoss: {
@@ -168,16 +187,22 @@ export const OPTIONS = {
     default: 'adapted',
     commands: ['compress'],
   },
+  start: {
+    type: { kind: 'choice', choices: ['fitted', 'random'] },
+    flags: '--start <weights>',
+    help: 'weights that training starts from: fitted to the original (default), or random (default for flat shapes)',
+    commands: ['compress'],
+  },
   resume: {
     type: { kind: 'flag' },
     flags: '--resume',
-    help: 'go on from the last checkpoint of an interrupted --distill with the same options',
+    help: 'go on from the last checkpoint of an interrupted --distill with the same options (in <out>/distill)',
     commands: ['compress'],
   },
   cacheSize: {
     type: { kind: 'number', min: 0 },
     flags: '--cache-size <MB>',
-    help: "disk space for the original's answers while distilling",
+    help: "disk space for the original's answers to the images, which stay in <out>/distill for the next run",
     default: 4096,
     commands: ['compress'],
   },
@@ -220,7 +245,7 @@ export const OPTIONS = {
   groups: {
     type: { kind: 'text' },
     flags: '--groups <csv>',
-    help: 'table (file, group) of images that belong together; default: manifest.csv in the folder',
+    help: 'table (file, group) of images that belong together, of --data or else --test-data; default: manifest.csv there',
     commands: JUDGES,
   },
   margin: {
@@ -316,7 +341,10 @@ export const OPTIONS = {
     commands: JUDGES,
   },
   spacing: {
-    type: { kind: 'object', schema: { ...numbers, minItems: 2, maxItems: 3 } },
+    type: {
+      kind: 'object',
+      schema: { type: 'array', items: { type: 'number', exclusiveMinimum: 0 }, minItems: 2, maxItems: 3 },
+    },
     help: 'millimetres per pixel along each axis (y, x), where no table says it',
     commands: JUDGES,
   },

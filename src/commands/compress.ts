@@ -59,8 +59,22 @@ function nextCommand(report: Report, options: Options): string {
     return `To measure what it cost: unet-compress validate ${quote(report.original.file)} ${quote(artifact.file)} --data <folder with images/ and masks/>`;
   if (artifact.accuracy.tost.equivalent)
     return `To see where the parameters are: unet-compress inspect ${quote(artifact.file)}`;
-  const keep = Math.min(1, 2 * (options.thin ?? 0.5));
-  const data = options.data ? ` --data ${quote(options.data)}` : '';
-  const test = options.testData ? ` --test-data ${quote(options.testData)}` : '';
-  return `To win accuracy back, keep more: unet-compress --thin ${keep}${data}${test} ${quote(report.original.file)}`;
+  const milder = milderFlags(options);
+  if (milder === '') return `To see what is left: unet-compress inspect ${quote(artifact.file)}`;
+  const folders = [
+    ['--data', options.data],
+    ['--test-data', options.testData],
+    ['--out', options.out],
+  ].flatMap(([flag, folder]) => (folder === undefined ? [] : [flag, quote(folder)]));
+  return `To win accuracy back, keep more: ${['unet-compress', milder, ...folders, quote(report.original.file)].join(' ')}`;
+}
+
+/** The same passes with less taken away: twice the channels, rank or accuracy, up to half of what is missing. */
+function milderFlags({ thin, separable, rank, maxError }: Options): string {
+  const flags: string[] = [];
+  if (thin !== undefined && thin < 1) flags.push(`--thin ${Number(Math.min(2 * thin, (1 + thin) / 2).toPrecision(3))}`);
+  if (separable) flags.push(`--separable ${separable}`);
+  if (separable && maxError) flags.push(`--max-error ${maxError / 2}`);
+  else if (separable) flags.push(`--rank ${2 * (typeof rank === 'number' ? rank : 1)}`);
+  return flags.join(' ');
 }

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import cliProgress from 'cli-progress';
 import { interrupted } from '../errors.js';
 
@@ -80,9 +81,19 @@ function lineProgress(print: (text: string) => void): ProgressView {
   };
 }
 
-/** Aborts on the first Ctrl-C, so that files are left whole; the second ends the process at once. */
+const INTERRUPTIONS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * Aborts on the first Ctrl-C or request to end, so that files are left whole and temporary ones removed; the second ends
+ * the process at once. Sets the exit code to the shells' for that signal.
+ */
 export function interruptSignal(): AbortSignal {
   const controller = new AbortController();
-  process.once('SIGINT', () => controller.abort(interrupted()));
+  const interrupt = (name: NodeJS.Signals) => {
+    process.exitCode = 128 + constants.signals[name];
+    if (controller.signal.aborted) process.exit();
+    controller.abort(interrupted());
+  };
+  for (const name of INTERRUPTIONS) process.on(name, interrupt);
   return controller.signal;
 }

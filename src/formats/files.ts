@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { chmod, type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type CompressError, cannotWrite, diskFull, noPermission, noSuchFolder, notARegularFile } from '../errors.js';
-import type { ByteSource, Range } from './bytes.js';
+import { type ByteSource, fileBytes, type Range } from './bytes.js';
 
 /** Bytes whose length is known before they are made. */
 export interface LazyPart {
@@ -131,10 +131,35 @@ function* piecesOf(parts: readonly Part[]): Generator<Uint8Array> {
   }
 }
 
+/** A finished file, and the path that it is to have. */
+export interface Move {
+  readonly from: string;
+  readonly to: string;
+}
+
+/**
+ * Moves finished files, in order, over what lies at their paths; modes are kept, and links are written through. None is
+ * moved where a path holds anything but a regular file.
+ *
+ * @throws CompressError when a path cannot be written
+ */
+export async function moveFiles(moves: readonly Move[]): Promise<void> {
+  const resolved = await Promise.all(moves.map(async (move) => ({ ...move, ...(await resolveTarget(move.to)) })));
+  for (const { from, to, target, mode } of resolved) {
+    if (mode !== undefined) await orExplain(to, chmod(from, mode));
+    await rename(from, target).catch(async (cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'EXDEV') throw writeFailure(to, cause);
+      // A link into another file system: there, names cannot be changed across.
+      const source = fileBytes(from);
+      await writeAtomically(to, (sink) => sink.write(partOf(source))).finally(() => source.close());
+    });
+  }
+}
+
 /** Renaming over a device or a folder would replace or fail on it; only regular files are replaced, modes kept. */
-async function resolveTarget(path: string): Promise<{ target: string; mode: number }> {
+async function resolveTarget(path: string): Promise<{ target: string; mode?: number }> {
   const existing = await stat(path).catch(() => undefined);
-  if (existing === undefined) return { target: path, mode: 0o666 };
+  if (existing === undefined) return { target: path };
   if (!existing.isFile()) throw notARegularFile(path);
   return { target: await orExplain(path, realpath(path)), mode: existing.mode & 0o777 };
 }
@@ -167,20 +192,37 @@ export function writeFailure(path: string, cause: NodeJS.ErrnoException): Compre
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Removes the file when the process ends before the returned function was called. */
-function removeWhenEnded(file: string): () => void {
-  const remove = (): void => rmSync(file, { force: true });
-  const onSignal = (signal: NodeJS.Signals): void => {
-    remove();
-    forget();
-    // A listener takes the place of the signal's default; give it back when nobody else listens.
-    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+const unfinished = new Set<string>();
+
+/**
+ * Removes a file, or a folder with all that is in it, when the process ends before the returned function was called. A
+ * signal that the program handles itself is left to it.
+ */
+export function removeWhenEnded(path: string): () => void {
+  if (unfinished.size === 0) {
+    process.on('exit', removeUnfinished);
+    for (const signal of SIGNALS) process.on(signal, onSignal);
+  }
+  unfinished.add(path);
+  return () => {
+    unfinished.delete(path);
+    if (unfinished.size === 0) stopListening();
   };
-  const forget = (): void => {
-    process.off('exit', remove);
-    for (const signal of SIGNALS) process.off(signal, onSignal);
-  };
-  process.on('exit', remove);
-  for (const signal of SIGNALS) process.on(signal, onSignal);
-  return forget;
+}
+
+function removeUnfinished(): void {
+  for (const path of unfinished) rmSync(path, { recursive: true, force: true });
+}
+
+function onSignal(signal: NodeJS.Signals): void {
+  if (process.listenerCount(signal) > 1) return;
+  removeUnfinished();
+  // A listener takes the place of the signal's default; give it back.
+  stopListening();
+  process.kill(process.pid, signal);
+}
+
+function stopListening(): void {
+  process.off('exit', removeUnfinished);
+  for (const signal of SIGNALS) process.off(signal, onSignal);
 }

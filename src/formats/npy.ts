@@ -4,7 +4,9 @@
  */
 import { unzipSync } from 'fflate';
 import { badDataFile, CompressError, messageOf } from '../errors.js';
+import { crc32 } from './crc32.js';
 import { readLimited } from './limited-read.js';
+import { statedChecksums } from './zip-checksums.js';
 
 export type NumericArray =
   | Float32Array
@@ -101,6 +103,10 @@ export function parseNpz(bytes: Uint8Array, file: string): Map<string, NpyArray>
   };
   try {
     const members = Object.entries(unzipSync(bytes, { filter: wanted }));
+    const checksums = statedChecksums(bytes);
+    for (const [name, data] of members)
+      if (crc32(data) !== checksums.get(name))
+        throw badDataFile(file, `member ${name} is damaged, its checksum is wrong; save or download it again`);
     return new Map(members.map(([name, data]) => [name.slice(0, -4), parseNpy(data, `${file}, member ${name}`)]));
   } catch (error) {
     if (error instanceof CompressError) throw error;

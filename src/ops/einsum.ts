@@ -9,7 +9,7 @@ import { defineOp, operand, type Tie, type TieCall } from './op.js';
 /** The index of every axis: a letter, or `...i` for the i-th axis from the right that an ellipsis stands for. */
 export type Indices = readonly string[];
 
-export interface Equation {
+interface Equation {
   readonly terms: readonly Indices[];
   readonly output: Indices;
 }

@@ -20,6 +20,7 @@ export const distill: Pass<DistillOptions> = {
     if (!context.teaching) return graph;
     const { teacher, material } = context.teaching;
     const distilled = await distil(teacher, graph, { material, given, context });
+    context.resolve({ ...distilled.settings, kernels: distilled.kernels });
     note(distilled, context);
     warnIfShort(distilled, margin, context);
     return distilled.graph;
@@ -27,7 +28,7 @@ export const distill: Pass<DistillOptions> = {
 };
 
 function note(
-  { settings, curve, steps, best, teacherScore, kernels, features }: Distilled,
+  { settings, curve, steps, stepsShare, best, teacherScore, kernels, features }: Distilled,
   context: PassContext,
 ): void {
   context.note({
@@ -35,6 +36,7 @@ function note(
     action: 'distilled',
     ...settings,
     stepsDone: steps,
+    stepsShare,
     kernels,
     bestStep: best.step,
     validationDice: best.score,
@@ -58,9 +60,7 @@ function warnIfShort({ best, teacherScore, steps, settings }: Distilled, margin:
   const stillRising = best.step > 0.8 * steps && steps === settings.steps;
   context.warn(
     `the distilled network stays ${short.toFixed(4)} below the original's Dice on validation images, more than the margin of ${margin}; ${
-      stillRising
-        ? 'it was still rising, so more --distill-steps would help'
-        : 'more width would help: a larger --thin or --rank'
+      stillRising ? 'it was still rising, so more --distill-steps would help' : 'more width or rank would help'
     }`,
   );
 }

@@ -43,6 +43,8 @@ export interface PassContext {
   /** Present where the network is to be trained. */
   readonly teaching?: Teaching;
   note(change: Change): void;
+  /** Tells what a default, the data or the clock has decided, so that the run can be replayed. */
+  resolve(values: Readonly<Record<string, unknown>>): void;
   warn(message: string): void;
   /** How far a long pass has come, 0 to 1. */
   progress(fraction: number, detail?: string): void;

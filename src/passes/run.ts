@@ -35,12 +35,17 @@ export interface RunOptions {
   readonly onProgress?: (pass: string, fraction: number, detail?: string) => void;
 }
 
+export interface PassesRun {
+  readonly graph: Graph;
+  readonly passes: readonly PassReport[];
+  readonly warnings: readonly string[];
+  /** What was decided while they ran, by pass. */
+  readonly resolved: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
 /** Runs passes in order; times them, collects what they note, and names the one that fails. */
-export async function runPasses(
-  graph: Graph,
-  steps: readonly Step[],
-  options: RunOptions,
-): Promise<{ graph: Graph; passes: PassReport[]; warnings: string[] }> {
+export async function runPasses(graph: Graph, steps: readonly Step[], options: RunOptions): Promise<PassesRun> {
+  const resolved: Told['resolved'] = {};
   const passes: PassReport[] = [];
   const warnings: string[] = [];
   let before = costOf(graph);
@@ -48,7 +53,7 @@ export async function runPasses(
     if (options.signal?.aborted) throw interrupted();
     const changes: Change[] = [];
     const started = performance.now();
-    graph = await runStep(graph, current, contextFor(current, options, changes, warnings));
+    graph = await runStep(graph, current, contextFor(current, options, { changes, warnings, resolved }));
     const seconds = (performance.now() - started) / 1000;
     if (options.check) check(graph, current);
     const after: Cost = costOf(graph);
@@ -61,18 +66,26 @@ export async function runPasses(
     });
     before = after;
   }
-  return { graph, passes, warnings };
+  return { graph, passes, warnings, resolved };
 }
 
 async function runStep(graph: Graph, current: Step, context: PassContext): Promise<Graph> {
   try {
     return await current.run(graph, context);
   } catch (error) {
-    throw error instanceof CompressError ? passFailed(current.name, error) : error;
+    const isFailure = error instanceof CompressError && error.code !== 'interrupted';
+    throw isFailure ? passFailed(current.name, error) : error;
   }
 }
 
-function contextFor(current: Step, options: RunOptions, changes: Change[], warnings: string[]): PassContext {
+/** Where what passes tell is gathered. */
+interface Told {
+  readonly changes: Change[];
+  readonly warnings: string[];
+  readonly resolved: Record<string, Readonly<Record<string, unknown>>>;
+}
+
+function contextFor(current: Step, options: RunOptions, { changes, warnings, resolved }: Told): PassContext {
   return {
     semantics,
     seed: options.seed,
@@ -81,6 +94,9 @@ function contextFor(current: Step, options: RunOptions, changes: Change[], warni
     teaching: options.teaching,
     note: (change) => changes.push(change),
     warn: (message) => warnings.push(message),
+    resolve: (values) => {
+      resolved[current.name] = values;
+    },
     progress: (fraction, detail) => options.onProgress?.(current.name, fraction, detail),
   };
 }

@@ -1,18 +1,23 @@
+import { availableParallelism } from 'node:os';
 import { bindShapes, type Cost, costOf } from '../analysis/cost.js';
 import type { Compressed } from '../compress.js';
-import { sizeOfOnnx } from '../exporters/onnx/index.js';
+import { externalFiles, sizeOfOnnx } from '../exporters/onnx/index.js';
 import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import { artifactReport, modelReport } from '../report/model-report.js';
 import { fileSizes, uncompressed } from '../report/sizes.js';
 import type { ArtifactReport, Report } from '../report/types.js';
+import { runtimeVersion } from '../runtime/version.js';
 import { VERSION } from '../version.js';
 import { boundShapes, type Judged } from './judge-artifact.js';
 import type { Reading } from './reading.js';
 
 export interface ReportFacts {
   readonly file: string;
+  /** The path that the artefact has at the end. */
   readonly target: string;
+  /** The artefact's files, where they lie now; null where it is not written. */
+  readonly written: readonly string[] | null;
   readonly original: Graph;
   readonly compressed: Compressed;
   readonly options: FullOptions;
@@ -32,16 +37,16 @@ export async function buildReport(facts: ReportFacts): Promise<Report> {
     file: facts.file,
     cost: countedCost(facts.original, inputShape),
     inputShape,
-    sizes: await fileSizes(facts.file),
+    sizes: await fileSizes([facts.file, ...externalFiles(facts.original)]),
     latency: timed(0),
   });
   const artifact = artifactReport({
     file: facts.target,
     cost: countedCost(compressed.graph, inputShape),
     inputShape,
-    sizes: options.dryRun
-      ? uncompressed(sizeOfOnnx(compressed.graph), 'nothing was written (--dry-run)')
-      : await fileSizes(facts.target),
+    sizes: facts.written
+      ? await fileSizes(facts.written)
+      : uncompressed(sizeOfOnnx(compressed.graph), 'nothing was written (--dry-run)'),
     latency: timed(1),
     original,
     accuracy: judged?.accuracy[0] ?? { missing: notRun },
@@ -70,7 +75,10 @@ function whyMissing({ dryRun, validate, latency }: FullOptions): [notRun: string
   return [notRun, validate && !dryRun && latency === 'none' ? 'it was not asked for (--latency none)' : notRun];
 }
 
-function resolvedOf({ judged, options, reading }: ReportFacts, inputShape: object): Record<string, unknown> {
+function resolvedOf(
+  { judged, options, reading, compressed }: ReportFacts,
+  inputShape: object,
+): Record<string, unknown> {
   return {
     inputShape,
     threads: judged?.threads ?? null,
@@ -83,7 +91,15 @@ function resolvedOf({ judged, options, reading }: ReportFacts, inputShape: objec
     interpretation: reading?.interpretation ?? null,
     guesses: (judged?.data && reading?.guesses) || [],
     thinShape: options.thin === undefined ? null : options.thinShape,
+    distillation: distillationOf(compressed, options),
   };
+}
+
+/** What training is replayed with: the same settings, kernels, runtime and threads give the same bytes. */
+function distillationOf({ resolved }: Compressed, { threads, seed }: FullOptions): Record<string, unknown> | null {
+  const settings = resolved.distill;
+  if (!settings) return null;
+  return { ...settings, seed, threads: threads ?? availableParallelism(), runtime: runtimeVersion() };
 }
 
 function brokenWarning({ broken, file }: ArtifactReport): string[] {

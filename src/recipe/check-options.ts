@@ -1,6 +1,7 @@
 import { badOption, unknownOption } from '../errors.js';
 import { nearestWord } from '../nearest.js';
 import { type CommandName, OPTIONS, type OptionKind, type OptionSpec, type Options } from '../options.js';
+import { checkSchema } from './check-schema.js';
 
 const ROWS = Object.entries(OPTIONS) as [string, OptionSpec][];
 
@@ -27,12 +28,16 @@ export function checkOptions(options: Record<string, unknown>, command: CommandN
 
 /** @throws CompressError that says what the value must be */
 export function checkValue(name: string, type: OptionKind, value: unknown): void {
+  if (type.kind === 'object') {
+    checkSchema(name, type.schema, value);
+    return;
+  }
   const wanted = problem(type, value);
   if (wanted) throw badOption(name, `must be ${wanted}, not ${JSON.stringify(value)}`);
 }
 
 /** What the value should be, where it is not. */
-function problem(type: OptionKind, value: unknown): string | undefined {
+function problem(type: Exclude<OptionKind, { kind: 'object' }>, value: unknown): string | undefined {
   switch (type.kind) {
     case 'flag':
       return typeof value === 'boolean' ? undefined : 'true or false';
@@ -52,8 +57,6 @@ function problem(type: OptionKind, value: unknown): string | undefined {
       return Array.isArray(value) && value.every((item) => typeof item === 'string') ? undefined : 'a list of texts';
     case 'choice':
       return type.choices.includes(value as string) ? undefined : `one of ${type.choices.join(', ')}`;
-    case 'object':
-      return typeof value === 'object' && value !== null ? undefined : 'an object';
   }
 }
 

@@ -12,12 +12,14 @@ import { refit } from '../passes/refit.js';
 import { removeDeadChannels } from '../passes/remove-dead-channels.js';
 import { type Step, step } from '../passes/run.js';
 import { separable } from '../passes/separable.js';
+import { student } from '../passes/student.js';
 import { thin } from '../passes/thin.js';
 import { readLayerChoice } from './layer-choice.js';
 
 /** The passes that make a graph plain before anything is chosen; layers are named on what they leave. */
 export function tidyingSteps(options: FullOptions): Step[] {
   checkDistillation(options);
+  checkStudent(options);
   const changes =
     options.distill || isThinned(options) || options.foldBn || options.separable !== undefined || options.fp16;
   return changes ? [step(canonicalize, {}), step(removeDeadChannels, {})] : [];
@@ -54,10 +56,13 @@ export function planSteps(
     ...(options.align > 1 ? [step(alignChannels, { multiple: options.align })] : []),
     ...(options.fp16 ? [step(halfWeights, {})] : []),
   ];
-  if (!isCalibrated) return [...thinning, ...folding, ...factorization, ...finish];
   const training = options.distill ? [step(distill, distillOptions(options)), ...folding] : [];
+  if (options.student)
+    return [step(student, { preset: options.student }), ...(isCalibrated ? training : []), ...finish];
+  if (!isCalibrated) return [...thinning, ...folding, ...factorization, ...finish];
   // Folded first, so that what is observed is what the fitted layers are to make.
-  const fitted = (steps: Step[]) => (steps.length ? [...steps, step(refit, {})] : []);
+  const isFitted = !options.distill || startOf(options) === 'fitted';
+  const fitted = (steps: Step[]) => (steps.length && isFitted ? [...steps, step(refit, {})] : steps);
   return [...folding, step(observe, {}), ...fitted(thinning), ...fitted(factorization), ...training, ...finish];
 }
 
@@ -75,8 +80,45 @@ function distillOptions({
   featureWeight,
   featureLoss,
   margin,
+  ...options
 }: FullOptions) {
-  return { steps: distillSteps, minutes: distillMinutes, batch, rate: lr, augment, featureWeight, featureLoss, margin };
+  return {
+    start: startOf(options),
+    steps: distillSteps,
+    minutes: distillMinutes,
+    batch,
+    rate: lr,
+    augment,
+    featureWeight,
+    featureLoss,
+    margin,
+  };
+}
+
+/** A flat network has no counterpart of its widths in the original: what was fitted there is no better start. */
+function startOf({ start, thinShape, student }: Pick<FullOptions, 'start' | 'thinShape' | 'student'>) {
+  return start ?? (thinShape === 'flat' || student ? 'random' : 'fitted');
+}
+
+function checkStudent(options: FullOptions): void {
+  if (!options.student) return;
+  if (!options.distill) throw badOption('--student', 'makes a network that knows nothing yet; it goes with --distill');
+  const { thin: keep, width, keepLayer, exclude, separable: form, rank, maxError, round, thinShape, start } = options;
+  const ofOriginal = {
+    thin: keep,
+    width,
+    thinShape: thinShape === 'flat' ? thinShape : undefined,
+    round: round > 1 ? round : undefined,
+    keepLayer,
+    exclude,
+    separable: form,
+    rank,
+    maxError,
+    start: start === 'fitted' ? start : undefined,
+  };
+  const [given] = Object.entries(ofOriginal).filter(([, value]) => value !== undefined);
+  if (given)
+    throw badOption(flagOf(given[0]), "is for a network with the original's layers and cannot go with --student");
 }
 
 function checkDistillation(options: FullOptions): void {
@@ -91,6 +133,7 @@ function checkDistillation(options: FullOptions): void {
     batch: options.batch,
     lr: options.lr,
     featureWeight: options.featureWeight,
+    start: options.start,
   };
   const [given] = Object.entries(dependent).filter(([, value]) => value !== undefined);
   if (!isOn && (given || options.resume)) throw badOption(flagOf(given?.[0] ?? 'resume'), 'goes with --distill');

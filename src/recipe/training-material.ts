@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { createHash, type Hash } from 'node:crypto';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { badDataFile, badDataset, cannotRead, cannotWrite } from '../errors.js';
+import { badDataFile, badDataset, cannotDistil, cannotRead } from '../errors.js';
 import { writeAtomically } from '../formats/files.js';
 import { openRecordFile, recordBytes } from '../formats/record-file.js';
 import type { Graph } from '../ir/graph.js';
@@ -15,7 +15,8 @@ import { outputSpatial, toClassMap } from '../validate/decision.js';
 import type { Interpretation } from '../validate/interpretation.js';
 import { type ClassMap, loadMask } from '../validate/masks.js';
 import { diceOf } from '../validate/metrics.js';
-import { type LoadedInput, loadInput } from '../validate/preprocess.js';
+import { inputLayout, type LoadedInput, loadInput } from '../validate/preprocess.js';
+import { makeFolder } from './prepare-target.js';
 
 export interface MaterialParts {
   readonly engine: Engine;
@@ -29,15 +30,25 @@ export interface MaterialParts {
 /** Time between two checkpoints. */
 const CHECKPOINT_MS = 120_000;
 
-/** What distillation reads and writes, as files of the data and of the folder for results. */
-export async function trainingMaterial(parts: MaterialParts): Promise<TrainingMaterial> {
+/** Training material as files of the data and of the folder for results. */
+export interface FileMaterial extends TrainingMaterial {
+  /** Removes the checkpoint; the teacher's answers stay for the next run on the same images. */
+  removeCheckpoint(): Promise<void>;
+}
+
+/**
+ * What distillation reads and writes.
+ * @throws CompressError where images cannot be read or the folder cannot be made, and for images with channels last
+ */
+export async function trainingMaterial(parts: MaterialParts): Promise<FileMaterial> {
   const { engine, teacher, train, interpretation, options } = parts;
+  const { name: input, shape } = interpretation.input;
+  if (inputLayout(shape).channelsLast) throw cannotDistil(input, 'the model takes images with channels last');
   const folder = join(options.out, 'distill');
-  await mkdir(folder, { recursive: true }).catch((cause) => {
-    throw cannotWrite(folder, cause);
-  });
+  await makeFolder(folder);
+  const checkpoint = join(folder, `${teacher.name.replace(/[^\w.-]+/g, '-') || 'model'}.checkpoint`);
   const first = await loadInput(train.samples[0], interpretation.preprocess, interpretation.input.shape);
-  const key = await digest(parts);
+  const { images: imagesKey, run: key } = await digests(parts);
   return {
     engine,
     key,
@@ -48,21 +59,24 @@ export async function trainingMaterial(parts: MaterialParts): Promise<TrainingMa
       load: (index) => loadTrainingImage(train.samples[index], first, interpretation),
     },
     validation: validationImages(parts),
-    kindOf: (output) =>
-      output === interpretation.output.name && interpretation.output.kind === 'values' ? 'values' : 'scores',
+    kindOf: (output) => (output === interpretation.output.name && isPlain(interpretation) ? 'values' : 'scores'),
+    output: interpretation.output.name,
     channel: interpretation.output.channel,
     openRecords: (sections, target) =>
       openRecords(join(folder, 'targets.records'), sections, {
-        key: `${key} ${target}`,
+        key: `${imagesKey} ${target}`,
         count: train.samples.length,
         mostBytes: options.cacheSize * 1e6,
       }),
-    checkpoints: checkpointFile(
-      join(folder, `${teacher.name.replace(/[^\w.-]+/g, '-') || 'model'}.checkpoint`),
-      options,
-    ),
+    checkpoints: checkpointFile(checkpoint, options),
     now: () => performance.now(),
+    removeCheckpoint: () => rm(checkpoint, { force: true }),
   };
+}
+
+/** Whether the output holds values, or probabilities that no function of scores at its end has made. */
+function isPlain({ output: { kind } }: Interpretation): boolean {
+  return kind === 'values' || kind === 'prob';
 }
 
 function hasMasks({ samples }: Dataset, { labels, output }: Interpretation): boolean {
@@ -78,7 +92,7 @@ async function loadTrainingImage(sample: Sample, first: LoadedInput, interpretat
       `is ${image.shape.join(' x ')}, other images are ${first.shape.join(' x ')}; give them one size with preprocess.resize`,
     );
   const isLabelled = sample.maskFile !== null && labels !== null && interpretation.output.kind !== 'values';
-  const mask = isLabelled ? await loadMask(sample.maskFile as string, labels, image.spatial) : null;
+  const mask = isLabelled ? await loadMask(sample.maskFile as string, labels, image.spatial, image) : null;
   return { input: image.data, mask: mask && Uint8Array.from(mask.data) };
 }
 
@@ -117,7 +131,7 @@ function validationImages({ validation, interpretation }: MaterialParts): Traini
       }
       const own = await maskOf(index, outputs);
       const { maskFile } = validation.samples[index];
-      references.set(index, maskFile && labels ? await loadMask(maskFile, labels, own.shape) : own);
+      references.set(index, maskFile && labels ? await loadMask(maskFile, labels, own.shape, await load(index)) : own);
       return score(index, outputs);
     },
   };
@@ -150,31 +164,32 @@ function openRecords(
   };
 }
 
-function checkpointFile(
-  file: string,
-  { resume }: FullOptions,
-): TrainingMaterial['checkpoints'] & { remove(): Promise<void> } {
+function checkpointFile(file: string, { resume }: FullOptions): TrainingMaterial['checkpoints'] {
   let last = performance.now();
   return {
     file,
+    isResumed: resume === true,
     async read() {
-      if (!resume) return null;
       return readFile(file).catch((cause: NodeJS.ErrnoException) => {
         if (cause.code === 'ENOENT') return null;
         throw cannotRead(file, cause);
       });
     },
     async write(bytes) {
-      await writeAtomically(file, (sink) => sink.write(bytes));
+      // Also after a failure: trying again at every look would not help.
       last = performance.now();
+      await writeAtomically(file, (sink) => sink.write(bytes));
     },
     isDue: () => performance.now() - last >= CHECKPOINT_MS,
-    remove: () => rm(file, { force: true }),
   };
 }
 
-/** Digest of the original network, of how images are read, and of the images' names, sizes and times of change. */
-async function digest({ teacher, train, interpretation }: MaterialParts): Promise<string> {
+/**
+ * Digests of the original network, of how images are read, and of names, sizes and times of change of the training
+ * images; for the `run`, which chooses by them, of the validation images too.
+ */
+async function digests(parts: MaterialParts): Promise<{ images: string; run: string }> {
+  const { teacher, train, validation, interpretation } = parts;
   const hash = createHash('sha256').update(
     JSON.stringify([
       interpretation,
@@ -185,12 +200,18 @@ async function digest({ teacher, train, interpretation }: MaterialParts): Promis
     hash.update(name);
     for (const chunk of tensor.chunks()) hash.update(chunk);
   }
-  for (const { imageFile, maskFile } of train.samples)
+  await addFiles(hash, train);
+  const images = hash.copy().digest('hex');
+  await addFiles(hash, validation);
+  return { images, run: hash.digest('hex') };
+}
+
+async function addFiles(hash: Hash, { samples }: Dataset): Promise<void> {
+  for (const { imageFile, maskFile } of samples)
     for (const file of [imageFile, ...(maskFile ? [maskFile] : [])]) {
       const { size, mtimeMs } = await stat(file).catch((cause) => {
         throw cannotRead(file, cause);
       });
       hash.update(JSON.stringify([file, size, mtimeMs]));
     }
-  return hash.digest('hex');
 }

@@ -43,10 +43,10 @@ export function artifactReport(facts: ArtifactFacts): ArtifactReport {
   const model = modelReport(facts);
   const reasons: Record<string, string> = { ...model.reasons };
   if ('missing' in accuracy) {
-    reasons.accuracy = accuracy.missing;
+    reasons.accuracy = `unknown: ${accuracy.missing}`;
     reasons.numeric = accuracy.missing;
   } else if (accuracy.broken) reasons.accuracy = `the output is ${accuracy.broken}: the model is broken and not scored`;
-  else if (!accuracy.accuracy) reasons.accuracy = 'no images were given, so the accuracy is unknown';
+  else if (!accuracy.accuracy) reasons.accuracy = 'unknown: no images were given';
   const ratio = (a: number | null, b: number | null) => (a === null || b === null || b === 0 ? null : a / b);
   const ratios: Ratios = {
     parameters: ratio(original.parameters, model.parameters),

@@ -16,22 +16,26 @@ export interface FileSizes {
 }
 
 /**
- * Size of a file, and as gzip (level 9) and brotli (quality 9) would transfer it. Brotli's higher qualities take ten
- * times as long and win nothing on float weights.
+ * Size of a model's files together, and as gzip (level 9) and brotli (quality 9) would transfer them. Brotli's higher
+ * qualities take ten times as long and win nothing on float weights.
  */
-export async function fileSizes(file: string): Promise<FileSizes> {
-  const { size } = await stat(file);
-  if (size >= COMPRESSED_BELOW) return uncompressed(size, 'files of 8 MB and more are not compressed');
+export async function fileSizes(files: readonly string[]): Promise<FileSizes> {
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  const sizeBytes = sum(sizes);
+  if (sizeBytes >= COMPRESSED_BELOW) return uncompressed(sizeBytes, 'files of 8 MB and more are not compressed');
+  const brotli = (size: number) =>
+    createBrotliCompress({
+      params: { [constants.BROTLI_PARAM_SIZE_HINT]: size, [constants.BROTLI_PARAM_QUALITY]: 9 },
+    });
   const [gzipBytes, brotliBytes] = await Promise.all([
-    countThrough(file, createGzip({ level: 9 })),
-    countThrough(
-      file,
-      createBrotliCompress({
-        params: { [constants.BROTLI_PARAM_SIZE_HINT]: size, [constants.BROTLI_PARAM_QUALITY]: 9 },
-      }),
-    ),
+    Promise.all(files.map((file) => countThrough(file, createGzip({ level: 9 })))),
+    Promise.all(files.map((file, i) => countThrough(file, brotli(sizes[i])))),
   ]);
-  return { sizeBytes: size, gzipBytes, brotliBytes };
+  return { sizeBytes, gzipBytes: sum(gzipBytes), brotliBytes: sum(brotliBytes) };
+}
+
+function sum(bytes: readonly number[]): number {
+  return bytes.reduce((total, count) => total + count, 0);
 }
 
 /** The size alone. */

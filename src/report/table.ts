@@ -48,7 +48,7 @@ export function accuracySentence(report: Report): string {
   const [artifact] = report.artifacts;
   const { accuracy } = artifact;
   if (artifact.broken) return `The output is ${artifact.broken}: the compressed model is broken.`;
-  if (!accuracy) return `Accuracy is unknown: ${artifact.reasons.accuracy}.`;
+  if (!accuracy) return `Accuracy is ${artifact.reasons.accuracy}.`;
   const interval = accuracy.difference.ci90;
   const band = interval ? ` (90 % interval ${signed(interval[0])} to ${signed(interval[1])})` : '';
   const change = `Mean Dice changed by ${signed(accuracy.difference.mean)}${band} over ${accuracy.images} ${accuracy.split} images of ${accuracy.groups} groups`;

@@ -97,5 +97,5 @@ process.on('message', (request: Request) => {
 process.on('disconnect', () => process.exit());
 new Worker(new URL('./watchdog.js', import.meta.url), { workerData: process.ppid }).unref();
 
-// Ctrl-C reaches every process of the terminal; what it means is the parent's decision.
-process.on('SIGINT', () => {});
+// Ctrl-C, a closed terminal and `timeout` reach every process of the group; what they mean is the parent's decision.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});

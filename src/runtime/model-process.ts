@@ -66,7 +66,7 @@ export class ModelProcess {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       // Not this process's own flags, which may be a debugger's port or a test runner's loader.
       execArgv: ['--expose-gc'],
-      env: { ...process.env, ...ALLOCATOR_SETTINGS },
+      env: { ...process.env, ...ALLOCATOR_SETTINGS, ...NO_TELEMETRY },
     });
 
     const abort = () => this.#kill(signal?.reason);
@@ -156,6 +156,9 @@ export class ModelProcess {
  * of 8 MB), at random. Together with the collection of garbage after each timed run, outputs reuse the same memory.
  */
 const ALLOCATOR_SETTINGS = { MALLOC_MMAP_MAX_: '0', MALLOC_TRIM_THRESHOLD_: String(2 ** 40) };
+
+/** ONNX Runtime 1.30 would keep a database and logs of its use and send them to its makers. */
+const NO_TELEMETRY = { ORT_DISABLE_TELEMETRY: '1' };
 
 const LOADING: ReadonlySet<CallName> = new Set(['load', 'loadStep']);
 const ERROR_OUTPUT_LIMIT = 8192;

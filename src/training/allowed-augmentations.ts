@@ -1,6 +1,7 @@
 import { Tensor } from '../ir/tensor.js';
 import { type Augmentation, type AugmentationRanges, identityAugmentation, warp } from './augment.js';
 import type { LoadedGraph } from './engine.js';
+import type { OutputReading } from './losses.js';
 import type { TrainingMaterial } from './material.js';
 
 /** Ranges of what is varied (algorithms, F); each geometric one only where the original answers alike. */
@@ -23,9 +24,10 @@ const LEAST_OVERLAP = 0.85;
 const TRIED_ROTATION = WIDEST.rotation / 2;
 
 /**
- * Which augmentations the data allow. The original's answer to a mirrored or turned image, warped back, must overlap with
- * its answer to the image as it is (soft Dice, mean over images and channels); where it does not, the network has
- * learnt from images of one orientation, and others would only teach what it never meets.
+ * Which augmentations the data allow. The original's answer to a mirrored or turned image must overlap with its answer
+ * to the image as it is, warped alike (soft Dice over all images, mean over channels; of classes without the one that
+ * fills most of the images); where it does not, the network has learnt from images of one orientation, and others would
+ * only teach what it never meets.
  */
 export async function allowedAugmentations(
   material: TrainingMaterial,
@@ -35,6 +37,7 @@ export async function allowedAugmentations(
     readonly target: string;
     readonly channels: number;
     readonly size: readonly number[];
+    readonly reading: OutputReading;
   },
 ): Promise<AugmentationRanges> {
   const { shape, count } = material.images;
@@ -45,7 +48,7 @@ export async function allowedAugmentations(
   });
   const tried: Augmentation[] = Array.from({ length: rank }, (_, axis) => flip(axis));
   if (rank > 1) tried.push({ ...identityAugmentation, rotation: TRIED_ROTATION });
-  const overlaps = tried.map(() => 0);
+  const overlaps = tried.map(() => new Overlap(names.channels));
   const images = Math.min(count, MOST_IMAGES);
   for (let index = 0; index < images; index++) {
     const { input } = await material.images.load(Math.floor((index * count) / images));
@@ -57,10 +60,10 @@ export async function allowedAugmentations(
     for (const [i, augmentation] of tried.entries()) {
       const moved = await answer(warped(input, shape[0], shape.slice(1), augmentation));
       const expected = warped(straight, names.channels, names.size, augmentation);
-      overlaps[i] += softOverlap(moved, expected) / images;
+      overlaps[i].add(moved, expected);
     }
   }
-  const isAllowed = overlaps.map((overlap) => overlap >= LEAST_OVERLAP);
+  const isAllowed = overlaps.map((overlap) => overlap.mean(names.reading === 'classes') >= LEAST_OVERLAP);
   return { ...WIDEST, flips: isAllowed.slice(0, rank), rotation: isAllowed[rank] ? WIDEST.rotation : 0 };
 }
 
@@ -70,12 +73,34 @@ function warped(source: Float32Array, channels: number, size: readonly number[],
   return target;
 }
 
-/** 2 Σ ab / (Σ a² + Σ b²), 1 where both are zero. */
-function softOverlap(a: Float32Array, b: Float32Array): number {
-  let [both, squares] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    both += a[i] * b[i];
-    squares += a[i] ** 2 + b[i] ** 2;
+/** Share of a channel in the answers below which it was never found, so that its overlap is one of rounding. */
+const NEGLIGIBLE = 1e-6;
+
+/** 2 Σ ab / (Σ a² + Σ b²) by channel, 1 where both are zero. */
+class Overlap {
+  private readonly products: Float64Array;
+  private readonly squares: Float64Array;
+
+  constructor(channels: number) {
+    this.products = new Float64Array(channels);
+    this.squares = new Float64Array(channels);
   }
-  return squares > 0 ? (2 * both) / squares : 1;
+
+  add(a: Float32Array, b: Float32Array): void {
+    const positions = a.length / this.products.length;
+    for (let i = 0; i < a.length; i++) {
+      const channel = Math.floor(i / positions);
+      this.products[channel] += a[i] * b[i];
+      this.squares[channel] += a[i] ** 2 + b[i] ** 2;
+    }
+  }
+
+  /** The mean over channels, without the fullest one where that is the background of others. */
+  mean(hasBackground: boolean): number {
+    const background = hasBackground && this.squares.length > 1 ? this.squares.indexOf(Math.max(...this.squares)) : -1;
+    const least = NEGLIGIBLE * this.squares.reduce((sum, squares) => sum + squares, 0);
+    const overlaps = Array.from(this.squares, (squares, c) => (squares > least ? (2 * this.products[c]) / squares : 1));
+    const counted = overlaps.filter((_, c) => c !== background);
+    return counted.reduce((sum, overlap) => sum + overlap, 0) / counted.length;
+  }
 }

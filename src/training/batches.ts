@@ -62,17 +62,17 @@ function imagesOf({ images, batch, seed }: BatchPlan, step: number): number[] {
 }
 
 function shuffledPass(images: number, seed: number, pass: number): number[] {
-  return createRandom(mix(seed, pass, 1)).shuffle(Array.from({ length: images }, (_, i) => i));
+  return createRandom(mix(seed, pass, 0)).shuffle(Array.from({ length: images }, (_, i) => i));
 }
 
 function augmentationOf({ ranges, seed, batch, maps }: BatchPlan, step: number, slot: number): Augmentation {
   if (!ranges) return identityAugmentation;
-  return drawAugmentation(createRandom(mix(seed, step * batch + slot, 2)), ranges, maps[0].size.length);
+  return drawAugmentation(createRandom(mix(seed, step * batch + slot, 1)), ranges, maps[0].size.length);
 }
 
-/** One seed from three numbers. */
+/** One seed from three numbers; `purpose` is 0 or 1. The seed becomes a fraction, so that none is too large to add to. */
 function mix(seed: number, index: number, purpose: number): number {
-  return seed * 0x1_0000_0003 + index * 7 + purpose;
+  return createRandom(seed).next() + 2 * index + purpose;
 }
 
 function sizeOf({ channels, size }: MapPlan): number {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { damagedCheckpoint } from '../errors.js';
 import type { ResolvedSettings } from './settings.js';
 
@@ -43,9 +44,10 @@ interface Header {
 }
 
 const FORMAT = 'unet-compress checkpoint 1';
+const DIGEST_BYTES = 32;
 const [BEST_PARAMETERS, BEST_STATISTICS] = ['best/parameters', 'best/statistics'];
 
-/** One line of JSON, then the vectors as little-endian float32. */
+/** One line of JSON, the vectors as float32 in the machine's byte order, and the SHA-256 of all that. */
 export function encodeCheckpoint(
   { state, best, ...rest }: Checkpoint,
   key: string,
@@ -61,31 +63,37 @@ export function encodeCheckpoint(
     best: best && { step: best.step, score: best.score },
     vectors: vectors.map(([name, { length }]) => [name, length]),
   };
-  const line = Buffer.from(`${JSON.stringify(header)}\n`);
-  return Buffer.concat([
-    line,
+  const content = Buffer.concat([
+    Buffer.from(`${JSON.stringify(header)}\n`),
     ...vectors.map(([, vector]) => Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength)),
   ]);
+  return Buffer.concat([content, digestOf(content)]);
+}
+
+function digestOf(content: Uint8Array): Buffer {
+  return createHash('sha256').update(content).digest();
 }
 
 /**
- * @throws CompressError where the file is no checkpoint, is cut, or belongs to another run
+ * @throws CompressError where the file is no checkpoint, is cut or damaged, or belongs to another run
  */
 export function decodeCheckpoint(
   bytes: Uint8Array,
   key: string,
   file: string,
 ): { checkpoint: Checkpoint; settings: ResolvedSettings } {
-  const end = bytes.indexOf(10);
+  const content = bytes.subarray(0, Math.max(0, bytes.length - DIGEST_BYTES));
+  const end = content.indexOf(10);
   const header = headerOf(bytes.subarray(0, Math.max(0, end)), file);
+  if (!digestOf(content).equals(bytes.subarray(content.length)))
+    throw damagedCheckpoint(file, 'it is cut short or damaged; run without --resume');
   if (header.key !== key)
     throw damagedCheckpoint(file, 'it belongs to another model, other data or other options; run without --resume');
   const vectors = new Map<string, Float32Array>();
   let at = end + 1;
   for (const [name, length] of header.vectors) {
-    const piece = bytes.slice(at, at + 4 * length);
-    if (piece.length !== 4 * length) throw damagedCheckpoint(file, 'it is cut short; run without --resume');
-    vectors.set(name, new Float32Array(piece.buffer, 0, length));
+    // A copy, because vectors begin anywhere in the file; `Buffer` would share its memory.
+    vectors.set(name, new Float32Array(Uint8Array.prototype.slice.call(bytes, at, at + 4 * length).buffer));
     at += 4 * length;
   }
   const [parameters, statistics] = [vectors.get(BEST_PARAMETERS), vectors.get(BEST_STATISTICS)];

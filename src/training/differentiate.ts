@@ -79,7 +79,10 @@ class Replay implements Tape {
   private forward(node: Node): void {
     if (node.outputs.every((output) => output === '' || this.isStatic(output))) return;
     this.kernels.scope = `forward/${node.name}/`;
-    if (node.op === 'BatchNormalization' && this.options.runningMeans) return this.normalize(node);
+    if (node.op === 'BatchNormalization' && this.options.runningMeans) {
+      this.normalize(node);
+      return;
+    }
     const inputs = node.inputs.map((input) => (input === '' ? undefined : this.value(input)));
     if (node.op === OPAQUE) throw noGradient(node.origin?.op ?? node.op, node.name);
     this.record(node, inputs, this.compute(node, inputs));

@@ -1,15 +1,20 @@
 import { createHash } from 'node:crypto';
+import { cannotDistil, messageOf } from '../errors.js';
 import type { Graph } from '../ir/graph.js';
 import { withConstants } from '../ir/rewrite.js';
 import type { Semantics } from '../ir/semantics.js';
 import { type Checkpoint, type CurvePoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js';
+import type { Values } from './engine.js';
 import { type Fitted, fitStudent } from './fit.js';
 import { openLesson } from './lesson.js';
 import type { TrainingMaterial } from './material.js';
+import { restoreNormalization } from './normalization.js';
 import { normalizedStudent } from './normalized-student.js';
-import { type ParameterLayout, unpack } from './parameters.js';
+import { type ParameterLayout, parametersOf, unpack } from './parameters.js';
 import { ProgressText } from './progress-text.js';
+import { randomWeights } from './random-start.js';
 import { type DistillationSettings, type ResolvedSettings, resolveSettings } from './settings.js';
+import { Stopwatch } from './stopwatch.js';
 import { openStudentStep, type StudentStep } from './student-step.js';
 import { stepsWithin } from './timed-start.js';
 
@@ -28,6 +33,8 @@ export interface Distilled {
   readonly curve: readonly CurvePoint[];
   /** Steps done, fewer than planned where training stopped early. */
   readonly steps: number;
+  /** Share of the training time, looks at validation images aside, in which a step was running. */
+  readonly stepsShare: number;
   readonly best: { readonly step: number; readonly score: number };
   /** The original's mean Dice on the same validation images. */
   readonly teacherScore: number;
@@ -54,7 +61,8 @@ export async function distil(teacher: Graph, student: Graph, around: Surrounding
   const { material, given, context } = around;
   const { semantics, seed } = context;
   const started = material.now();
-  const normalized = await normalizedStudent(student, material, semantics);
+  requireSingle(student);
+  const normalized = await startOf(student, around);
   const lesson = await openLesson(teacher, normalized, around);
   try {
     const teacherScore = await scoreTeacher(teacher, material);
@@ -68,6 +76,7 @@ export async function distil(teacher: Graph, student: Graph, around: Surrounding
         settings,
         curve: fitted.curve,
         steps: fitted.steps,
+        stepsShare: fitted.stepsShare,
         best: { step: fitted.best.step, score: fitted.best.score },
         teacherScore,
         kernels: training.kernels,
@@ -79,6 +88,21 @@ export async function distil(teacher: Graph, student: Graph, around: Surrounding
   } finally {
     await lesson.targets.close();
   }
+}
+
+/** Rules of gradients are written for float32, which is also what training needs. */
+function requireSingle(student: Graph): void {
+  const [input] = student.inputs;
+  const { dtype } = student.type(input);
+  if (dtype !== 'f32') throw cannotDistil(input, `the network computes in ${dtype}, and is trained in f32 only`);
+  if (parametersOf(student).size === 0) throw cannotDistil(student.name, 'it has no float32 weights to train');
+}
+
+/** The student in training form, with the weights that training starts from. */
+async function startOf(student: Graph, { material, given, context }: Surroundings): Promise<Graph> {
+  const { semantics, seed } = context;
+  if (given.start === 'fitted') return normalizedStudent(student, material, semantics);
+  return randomWeights(restoreNormalization(student, semantics).graph, semantics, seed);
 }
 
 /** Steps that fit the time, where that is what was given, and everything that follows from their number. */
@@ -93,28 +117,52 @@ async function train(
   normalized: Graph,
   training: StudentStep,
   run: { around: Surroundings; settings: ResolvedSettings; teacherScore: number; start: Checkpoint | undefined },
-): Promise<Fitted> {
+): Promise<Fitted & { stepsShare: number }> {
   const { material, context } = run.around;
   const { semantics } = context;
   const { layout, terms } = training.step;
   const text = new ProgressText(run.settings, run.teacherScore, () => material.now());
   const key = keyOf(normalized, run.around);
+  const save = saver(run.around);
   const fresh: Checkpoint = { step: 0, state: training.start, best: null, curve: [], rateFactor: 1 };
-  return fitStudent(training.loaded, terms, run.settings, {
+  const watch = new Stopwatch(() => material.now());
+  const { loaded } = training;
+  const timed = { ...loaded, run: (inputs: Values) => watch.time('steps', () => loaded.run(inputs)) };
+  const started = material.now();
+  const fitted = await fitStudent(timed, terms, run.settings, {
     start: run.start ?? fresh,
     hooks: {
       batch: (step) => training.batch(step),
-      evaluate: (parameters, statistics) =>
-        scoreStudent(studentWith(normalized, layout, { parameters, statistics, semantics }), material),
+      evaluate(parameters, statistics) {
+        const student = studentWith(normalized, layout, { parameters, statistics, semantics });
+        return watch.time('looks', () => scoreStudent(student, material));
+      },
       async checkpoint(checkpoint) {
-        if (!material.checkpoints.isDue()) return;
-        await material.checkpoints.write(encodeCheckpoint(checkpoint, key, run.settings));
+        if (material.checkpoints.isDue()) await save(encodeCheckpoint(checkpoint, key, run.settings));
       },
       progress: (step, means, best) => context.progress(step / run.settings.steps, text.line(step, means, best)),
       warn: context.warn,
       signal: context.signal,
     },
   });
+  const trainingSeconds = (material.now() - started) / 1000 - watch.seconds('looks');
+  return { ...fitted, stepsShare: watch.seconds('steps') / trainingSeconds };
+}
+
+/**
+ * Writes checkpoints. Training that cannot be saved goes on, with one warning: what is lost is only the way back after
+ * an interruption.
+ */
+function saver({ material, context }: Surroundings): (bytes: Uint8Array) => Promise<void> {
+  let isWarned = false;
+  return async (bytes) => {
+    try {
+      await material.checkpoints.write(bytes);
+    } catch (error) {
+      if (!isWarned) context.warn(`an interrupted run could not be resumed from here on: ${messageOf(error)}`);
+      isWarned = true;
+    }
+  };
 }
 
 function studentWith(
@@ -152,8 +200,11 @@ async function scoreWith(
 
 async function savedCheckpoint(normalized: Graph, around: Surroundings) {
   const { checkpoints } = around.material;
+  if (!checkpoints.isResumed) return null;
   const bytes = await checkpoints.read();
-  return bytes && decodeCheckpoint(bytes, keyOf(normalized, around), checkpoints.file);
+  if (bytes) return decodeCheckpoint(bytes, keyOf(normalized, around), checkpoints.file);
+  around.context.warn(`there is no checkpoint ${checkpoints.file} to resume from, so training began at its first step`);
+  return null;
 }
 
 /** Digest of all that a run's course depends on. */

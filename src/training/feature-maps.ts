@@ -1,3 +1,4 @@
+import { unequalWidths } from '../errors.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import { Tensor } from '../ir/tensor.js';
 import { singularTriplets } from '../math/svd.js';
@@ -9,11 +10,14 @@ const MOST_POSITIONS = 32;
 /** Principal components of a teacher's map that the student recreates, at most. */
 const MOST_COMPONENTS = 32;
 
-/** A point where the student's map, through an adapter, is to recreate the teacher's. */
+/** A point where the student's map, as it is or through an adapter, is to recreate the teacher's. */
 export interface FeaturePlan extends MatchedPoint {
+  /** Whether a trained adapter stands between; else the maps themselves are compared, channel by channel. */
+  readonly isAdapted: boolean;
   /** Factors by which maps are averaged down, by spatial axis. */
   readonly pool: readonly number[];
   readonly pooledSize: readonly number[];
+  /** Channels that are compared. */
   readonly components: number;
 }
 
@@ -27,11 +31,25 @@ export function planFeature(point: MatchedPoint): FeaturePlan {
     return 1;
   });
   const pooledSize = point.size.map((size, axis) => size / pool[axis]);
-  return { ...point, pool, pooledSize, components: Math.min(point.teacherChannels, MOST_COMPONENTS) };
+  const components = Math.min(point.teacherChannels, MOST_COMPONENTS);
+  return { ...point, isAdapted: true, pool, pooledSize, components };
+}
+
+/**
+ * How the paper compares a matched point (Vaze, Xie and Namburete 2020, section III-C): position by position and
+ * channel by channel.
+ *
+ * @throws CompressError where the widths differ
+ */
+export function planWholeFeature(point: MatchedPoint): FeaturePlan {
+  const { value, size, teacherChannels, studentChannels } = point;
+  if (teacherChannels !== studentChannels) throw unequalWidths(value, teacherChannels, studentChannels);
+  const pool = size.map(() => 1);
+  return { ...point, isAdapted: false, pool, pooledSize: size, components: teacherChannels };
 }
 
 /** The value averaged down as planned. */
-export function pooled(builder: GraphBuilder, { value, pool }: FeaturePlan): string {
+export function pooled(builder: GraphBuilder, value: string, { pool }: FeaturePlan): string {
   if (pool.every((factor) => factor === 1)) return value;
   return builder.apply('AveragePool', [value], { kernel_shape: pool, strides: pool }, `pooled/${value}`);
 }

@@ -1,10 +1,13 @@
 import { staticShape } from '../ir/dims.js';
 import type { Graph, Node } from '../ir/graph.js';
+import { elementCount } from '../ir/tensor.js';
 import { dataOf, headsOf, isActivation, isConvolution, isLayer, readsSizeOnly } from './network-parts.js';
 
-/** A value of the teacher that the student has too. */
+/** A feature map of the teacher and the one of the student that stands for it. */
 export interface MatchedPoint {
+  /** Name in the teacher. */
   readonly value: string;
+  readonly studentValue: string;
   readonly teacherChannels: number;
   readonly studentChannels: number;
   /** Extents of the spatial axes. */
@@ -43,17 +46,51 @@ export function featurePoints(graph: Graph): string[] {
 }
 
 /**
- * The teacher's feature points that the student has under the same name and spatial size, in graph order. Both graphs'
- * shapes must be bound (`bindShapes`); a value with an open spatial axis matches nothing.
+ * The teacher's feature points with the student's values of the same name and spatial size, in the teacher's order. A
+ * student that has none of these names is another network: its points are matched by place then. Both graphs' shapes
+ * must be bound (`bindShapes`); a value with an open spatial axis matches nothing.
  */
 export function matchedPoints(teacher: Graph, student: Graph): MatchedPoint[] {
-  return featurePoints(teacher).flatMap((value) => {
-    const [theirs, ours] = [teacher, student].map((graph) => staticShape(graph.type(value).shape));
+  const points = featurePoints(teacher);
+  const hasNames = points.some((value) => student.types.has(value));
+  const counterparts = hasNames ? new Map(points.map((value) => [value, value])) : matchedPlaces(teacher, student);
+  return points.flatMap((value) => {
+    const studentValue = counterparts.get(value) ?? '';
+    const [theirs, ours] = [teacher.type(value), student.type(studentValue)].map(({ shape }) => staticShape(shape));
     if (!theirs || !ours) return [];
     const size = theirs.slice(2);
     if (size.join() !== ours.slice(2).join() || theirs.length !== ours.length) return [];
-    return [{ value, teacherChannels: theirs[1], studentChannels: ours[1], size }];
+    return [{ value, studentValue, teacherChannels: theirs[1], studentChannels: ours[1], size }];
   });
+}
+
+/** Student's feature point by the teacher's at the same place; see `pointsByPlace`. */
+function matchedPlaces(teacher: Graph, student: Graph): Map<string, string> {
+  const [theirs, ours] = [pointsByPlace(teacher), pointsByPlace(student)];
+  return new Map(
+    [...theirs].flatMap(([place, value]) => (ours.has(place) ? [[value, ours.get(place) as string]] : [])),
+  );
+}
+
+/**
+ * One feature point for each place, which is a spatial size and a side. The deepest point, the last of the smallest
+ * ones, and all that it is made of are the encoder; all others are the decoder. Of several at a place the last in graph
+ * order stands for it: it has the most layers behind it. So the bottom of a shallow network matches the encoder block of
+ * its size in a deeper one, whose own deeper blocks match nothing.
+ */
+function pointsByPlace(graph: Graph): Map<string, string> {
+  const points = featurePoints(graph).flatMap((value) => {
+    const size = staticShape(graph.type(value).shape)?.slice(2);
+    return size ? [{ value, size }] : [];
+  });
+  const areas = points.map(({ size }) => elementCount(size));
+  const deepest = points[areas.lastIndexOf(Math.min(...areas))];
+  return new Map(
+    points.map(({ value, size }) => [
+      `${dependsOn(graph, deepest.value, value) ? 'encoder' : 'decoder'} ${size}`,
+      value,
+    ]),
+  );
 }
 
 /**

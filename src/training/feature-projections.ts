@@ -1,20 +1,20 @@
 import type { Graph } from '../ir/graph.js';
 import type { Semantics } from '../ir/semantics.js';
 import { Tensor } from '../ir/tensor.js';
-import { type FeaturePlan, type Moments, type Projection, principalComponents } from './feature-maps.js';
+import { type FeaturePlan, type Moments, principalComponents } from './feature-maps.js';
 import type { TrainingMaterial } from './material.js';
-import { addMoments, momentsGraph } from './teacher.js';
+import { addMoments, momentsGraph, type ProjectedFeature } from './teacher.js';
 
 /** Images whose maps say what the principal components are (algorithms, F). */
 const MOST_IMAGES = 64;
 
-/** The plans with the projections of the teacher's maps on their principal components over the first images. */
+/** The plans, of adapted features with the teacher's principal components over the first images. */
 export async function withProjections(
   teacher: Graph,
   features: readonly FeaturePlan[],
   { material, semantics, onImage }: { material: TrainingMaterial; semantics: Semantics; onImage(done: number): void },
-): Promise<(FeaturePlan & { readonly projection: Projection })[]> {
-  if (features.length === 0) return [];
+): Promise<readonly ProjectedFeature[]> {
+  if (!features.some(({ isAdapted }) => isAdapted)) return features;
   const { graph, names } = momentsGraph(teacher, features, semantics);
   const moments = features.map(
     ({ teacherChannels: channels }): Moments => ({

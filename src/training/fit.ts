@@ -4,7 +4,7 @@ import type { Best, Checkpoint, CurvePoint } from './checkpoint.js';
 import type { LoadedStep, Values } from './engine.js';
 import { ADAMW } from './optimizer.js';
 import { averagingShare, rateShare } from './schedule.js';
-import { LOSSES, NUMBERS } from './step.js';
+import { GRADIENT_NORM, LOSSES, NUMBERS } from './step.js';
 
 export interface FitPlan {
   readonly steps: number;
@@ -40,7 +40,7 @@ export interface Fitted {
 /** Share of a batch's statistics in the running ones. */
 const MIXING = 0.1;
 
-/** A loss so many times the mean of those before counts as exploded. */
+/** A loss so many times the mean of those before counts as exploded; a long gradient does not, it is clipped. */
 const EXPLOSION = 100;
 
 /** Runs the steps that are left after `start` and keeps the weights that score best on the validation images. */
@@ -86,28 +86,33 @@ async function runStretch(
 ): Promise<Stretch> {
   const end = Math.min(plan.steps, from.step + plan.evaluateEvery);
   const sums = new Float64Array(terms.length);
-  let next = hooks.batch(from.step);
-  for (let step = from.step; step < end; step++) {
-    if (hooks.signal?.aborted) throw interrupted();
-    const running = loaded.run(new Map([...(await next), [NUMBERS, numbersOf(step, plan, from.rateFactor)]]));
-    // The next batch is made while the step runs in its own process.
-    if (step + 1 < end) {
-      next = hooks.batch(step + 1);
+  let next: Promise<Values> | undefined;
+  try {
+    for (let step = from.step; step < end; step++) {
+      if (hooks.signal?.aborted) throw interrupted();
+      const batch = await (next ?? hooks.batch(step));
+      const running = loaded.run(new Map([...batch, [NUMBERS, numbersOf(step, plan, from.rateFactor)]]));
+      // The next batch is made while the step runs in its own process.
+      next = step + 1 < end ? hooks.batch(step + 1) : undefined;
       // Whoever awaits it is told; until then a failure must not end the process.
-      next.catch(() => {});
+      next?.catch(() => {});
+      const losses = (await running).get(LOSSES)?.toFloat32() ?? new Float32Array(terms.length);
+      const done = step - from.step;
+      const bad = terms.findIndex((term, i) => isBad(term, losses[i], done > 0 ? sums[i] / done : undefined));
+      if (bad >= 0) return { step, means: {}, fault: { step, term: terms[bad], value: losses[bad] } };
+      for (let i = 0; i < sums.length; i++) sums[i] += losses[i];
+      hooks.progress(step + 1, byTerm(terms, sums, done + 1), from.best);
     }
-    const losses = (await running).get(LOSSES)?.toFloat32() ?? new Float32Array(terms.length);
-    const done = step - from.step;
-    const bad = terms.findIndex((_, i) => isBad(losses[i], done > 0 ? sums[i] / done : undefined));
-    if (bad >= 0) return { step, means: {}, fault: { step, term: terms[bad], value: losses[bad] } };
-    for (let i = 0; i < sums.length; i++) sums[i] += losses[i];
-    hooks.progress(step + 1, byTerm(terms, sums, done + 1), from.best);
+  } finally {
+    // What it reads must not be closed under it.
+    await next?.catch(() => {});
   }
   return { step: end, means: byTerm(terms, sums, end - from.step) };
 }
 
-function isBad(value: number, mean: number | undefined): boolean {
-  return !Number.isFinite(value) || (mean !== undefined && value > EXPLOSION * Math.max(mean, 0.1));
+function isBad(term: string, value: number, mean: number | undefined): boolean {
+  if (!Number.isFinite(value)) return true;
+  return term !== GRADIENT_NORM && mean !== undefined && value > EXPLOSION * Math.max(mean, 0.1);
 }
 
 function byTerm(terms: readonly string[], sums: Float64Array, count: number): Record<string, number> {

@@ -4,6 +4,9 @@ import type { Attributes } from '../ir/graph.js';
 import { elementCount, Tensor } from '../ir/tensor.js';
 import type { DataType } from '../ir/types.js';
 import type { Window } from '../ops/window.js';
+import { adjointConvolution, adjointKernel } from './adjoint-convolution.js';
+import { timesTransposed } from './fused-matmul.js';
+import { plainTiles, plainWeightGradient } from './plain-convolutions.js';
 
 /**
  * A tensor of the step graph. Where it lies there, and in which memory layout, is the affair of the kernels that made
@@ -210,11 +213,17 @@ export class Kernels {
 
   /** activation(scale·x + shift + sum); `scale` and `shift` hold one number a channel. */
   channelAffine(x: Value, scale: Value, shift: Value | undefined, { sum, activation }: AffineOptions = {}): Value {
-    let y = this.multiply(x, this.perChannel(scale, x));
-    if (shift) y = this.add(y, this.perChannel(shift, x));
+    let y = shift ? this.#normalized(x, scale, shift) : this.multiply(x, this.perChannel(scale, x));
     if (sum) y = this.add(y, sum);
     if (activation === 'relu') return this.operator('Relu', [y]);
     return activation === 'step' ? this.step(y) : y;
+  }
+
+  /** scale·x + shift in one pass: the operator that normalizes, with mean 0 and a variance that makes 1 with its ε. */
+  #normalized(x: Value, scale: Value, shift: Value): Value {
+    const constant = (value: number) => this.floats(new Float32Array(scale.shape[0]).fill(value));
+    const epsilon = 2 ** -17;
+    return this.operator('BatchNormalization', [x, scale, shift, constant(0), constant(1 - epsilon)], { epsilon });
   }
 
   /** x with each channel multiplied by its number of `by`; subclasses may leave that to the readers. */
@@ -229,7 +238,11 @@ export class Kernels {
 
   /** Sums of a·b over batch and space: [C]. */
   channelDots(a: Value, b: Value): Value {
-    return this.channelSums(this.multiply(a, b));
+    const [batch, channels, ...space] = a.shape;
+    const pixels = elementCount(space);
+    const rows = (value: Value) => this.reshape(value, [batch, channels, 1, pixels]);
+    const dots = timesTransposed(this, rows(a), rows(b));
+    return this.sum(this.reshape(dots, [batch, channels]), [0]);
   }
 
   /** A vector of one number a channel in the shape that broadcasts over `like`. */
@@ -247,7 +260,10 @@ export class Kernels {
 
   /** The adjoint of `convolution` in its input, plus `sum`: dy -> dx, of the shape of `like`. */
   convolutionInputGradient(dy: Value, weight: Value, like: Value, how: Convolution, sum?: Value): Value {
-    const dx = this.transposedConvolution(dy, weight, undefined, how, like.shape);
+    const adjoint = adjointConvolution(how, weight.shape.slice(2));
+    const dx = adjoint
+      ? this.convolution(dy, adjointKernel(this, weight, how.groups), undefined, adjoint)
+      : this.transposedConvolution(dy, weight, undefined, how, like.shape);
     return sum ? this.add(dx, sum) : dx;
   }
 
@@ -259,6 +275,8 @@ export class Kernels {
     how: Convolution,
     shape: readonly number[],
   ): Value {
+    const tiles = plainTiles(this, { x, weight, bias, how, space: shape.slice(2) });
+    if (tiles) return tiles;
     // End pads below zero are rows beyond the last window, which the operator knows as output padding.
     const padsEnd = how.padsEnd.map((pad) => Math.max(0, pad));
     const extra = shape.slice(2).map((size, axis) => {
@@ -270,11 +288,13 @@ export class Kernels {
     return this.operator('ConvTranspose', [x, weight, bias], attributes);
   }
 
-  /**
-   * The adjoint of `convolution` in its weight, of `shape` [O, I / groups, k…]: a convolution of x with dy as the
-   * kernel, in which batch and channels, and strides and dilations, change places.
-   */
+  /** The adjoint of `convolution` in its weight, of `shape` [O, I / groups, k…]. */
   convolutionWeightGradient(x: Value, dy: Value, shape: readonly number[], how: Convolution): Value {
+    return plainWeightGradient(this, { x, dy, shape, how }) ?? this.#swappedConvolution(x, dy, shape, how);
+  }
+
+  /** The weight gradient as a convolution of x with dy: batch and channels, strides and dilations change places. */
+  #swappedConvolution(x: Value, dy: Value, shape: readonly number[], how: Convolution): Value {
     const { groups } = how;
     const [out, perGroup, ...kernel] = shape;
     const [batch, , ...space] = x.shape;

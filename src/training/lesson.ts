@@ -6,7 +6,7 @@ import type { Semantics } from '../ir/semantics.js';
 import { allowedAugmentations } from './allowed-augmentations.js';
 import type { AugmentationRanges } from './augment.js';
 import type { MapPlan } from './batches.js';
-import { type FeaturePlan, planFeature } from './feature-maps.js';
+import { type FeaturePlan, planFeature, planWholeFeature } from './feature-maps.js';
 import { matchedPoints } from './feature-points.js';
 import { withProjections } from './feature-projections.js';
 import type { TrainingMaterial } from './material.js';
@@ -59,7 +59,8 @@ export async function openLesson(
     semantics: context.semantics,
     onImage: (done) => context.progress(0, `features of image ${done}`),
   });
-  const made = teacherGraph(teacher, scoreOutputs(teacher, material.kindOf), projected, context.semantics);
+  const answers = outputs.map(({ target, reading }) => ({ scores: target.output, reading }));
+  const made = teacherGraph(teacher, answers, projected, context.semantics);
   const named = outputs.map((output) => ({
     ...output,
     target: { ...output.target, output: made.targets.get(output.target.output) as string },
@@ -74,11 +75,12 @@ export async function openLesson(
     material,
     input: teacher.inputs[0],
     targets: plans,
-    key: JSON.stringify(plans),
+    // Maps as they are and their principal components may have one name and size.
+    key: JSON.stringify([plans, features.map(({ isAdapted }) => isAdapted)]),
     loadTeacher: () => material.engine.load(made.graph),
     warn: context.warn,
   });
-  const ranges = given.augment ? await rangesFor(targets, named[0].target, material) : null;
+  const ranges = given.augment ? await rangesFor(targets, named[0], material) : null;
   await targets.prepare((done, total) => context.progress(0, `original's answers, ${done} of ${total} images`));
   return { outputs: named, features: mapped, targets, ranges, maps: mapsOf(material, plans) };
 }
@@ -88,22 +90,28 @@ interface Bound {
   readonly student: Graph;
 }
 
-/** Outputs of one resolution below another's (deep supervision) weigh half as much as that. */
+/**
+ * Outputs of one resolution below another's (deep supervision) weigh half as much as that. Scores that several outputs
+ * are made of (probabilities and classes, say) are learnt once.
+ */
 function lessonOutputs({ teacher, student }: Bound, material: TrainingMaterial): LessonOutput[] {
   const theirs = scoreOutputs(teacher, material.kindOf);
   const ours = scoreOutputs(student, material.kindOf);
   const space = material.images.shape.slice(1);
   const sizes = theirs.map(({ scores }) => (staticShape(teacher.type(scores).shape) ?? []).slice(2));
   const areas = [...new Set(sizes.map(area))].sort((a, b) => b - a);
-  return theirs.map(({ output, scores, reading }, i): LessonOutput => {
+  return theirs.flatMap(({ output, scores, reading }, i): LessonOutput[] => {
+    const same = theirs.filter((other) => other.scores === scores);
+    if (same[0].output !== output) return [];
     const shape = staticShape(teacher.type(scores).shape);
     const own = staticShape(student.type(ours[i].scores).shape);
     if (!shape || own?.join() !== shape.join())
       throw cannotDistil(output, `the original's scores have shape [${shape}], the smaller network's [${own}]`);
     const size = shape.slice(2);
-    const mask = size.join() === space.join() ? { channel: material.channel } : null;
+    const isMasked = same.some((other) => other.output === material.output) && size.join() === space.join();
+    const mask = isMasked ? { channel: material.channel, areClasses: reading === 'classes' } : null;
     const target = { section: `target/${i}`, output: scores, channels: shape[1], size, mask };
-    return { value: ours[i].scores, reading, weight: 0.5 ** areas.indexOf(area(sizes[i])), target };
+    return [{ value: ours[i].scores, reading, weight: 0.5 ** areas.indexOf(area(sizes[i])), target }];
   });
 }
 
@@ -120,12 +128,12 @@ function lessonFeatures(
   const points = matchedPoints(teacher, student);
   if (points.length === 0)
     warn('no feature map of the smaller network has a counterpart in the original; it learns from the outputs alone');
-  return points.map(planFeature);
+  return points.map(given.featureLoss === 'paper' ? planWholeFeature : planFeature);
 }
 
 async function rangesFor(
   targets: TargetSource,
-  target: TargetPlan,
+  { target, reading }: LessonOutput,
   material: TrainingMaterial,
 ): Promise<AugmentationRanges> {
   return targets.withTeacher((teacher, input) =>
@@ -134,6 +142,7 @@ async function rangesFor(
       target: target.output,
       channels: target.channels,
       size: target.size,
+      reading,
     }),
   );
 }

@@ -49,12 +49,16 @@ export interface TrainingMaterial {
   };
   /** How an output without sigmoid, softmax or argmax at its end is read. */
   kindOf(output: string): 'scores' | 'values';
-  /** The class that the only channel of an output is, or the channel that is read alone. */
+  /** The output that masks and scores are of. */
+  readonly output: string;
+  /** The channel of that output which is read alone, as the foreground. */
   readonly channel: number | null;
   /** @param key digest of what the records depend on beside the images and the original network */
   openRecords(sections: readonly RecordSection[], key: string): Records;
   readonly checkpoints: {
-    /** The last one, where the run is to be resumed and there is one. */
+    /** Whether the run is to go on from the last one. */
+    readonly isResumed: boolean;
+    /** The last one, where there is one. */
     read(): Promise<Uint8Array | null>;
     write(bytes: Uint8Array): Promise<void>;
     /** Name for messages. */

@@ -9,6 +9,8 @@ export interface DistillationSettings {
   /** Weight of the feature loss beside the output's; 0 leaves it out. */
   readonly featureWeight?: number;
   readonly featureLoss: 'adapted' | 'paper';
+  /** Whether the student's weights are a start, or are drawn anew. */
+  readonly start: 'fitted' | 'random';
 }
 
 /** What a run is replayed with. */
@@ -23,7 +25,9 @@ export interface ResolvedSettings {
 }
 
 const BATCH = 8;
-const FEATURE_WEIGHT = 0.5;
+
+/** Weight of all feature maps together: ours, and what those of Vaze, Xie and Namburete 2020 (section III-C) sum to. */
+const FEATURE_WEIGHTS = { adapted: 0.5, paper: 10 };
 
 /** Steps where nothing limits the time; see docs/results for what more bring. */
 const STEPS = 4000;
@@ -34,14 +38,17 @@ const USUAL_SIZE = 1e5;
 
 /** Looks at the validation images in a full run, and how many of them without a rise end it. */
 const LOOKS = 30;
+
+/** Steps between two looks, at least: a look costs about as much as some steps. */
+const LEAST_BETWEEN = 20;
 const PATIENCE = 12;
 
 export function batchOf({ batch }: DistillationSettings): number {
   return batch ?? BATCH;
 }
 
-export function featureWeightOf({ featureWeight }: DistillationSettings): number {
-  return featureWeight ?? FEATURE_WEIGHT;
+export function featureWeightOf({ featureWeight, featureLoss }: DistillationSettings): number {
+  return featureWeight ?? FEATURE_WEIGHTS[featureLoss];
 }
 
 export function resolveSettings(
@@ -56,7 +63,7 @@ export function resolveSettings(
     rate: given.rate ?? rate,
     // The average reaches over about a twentieth of the run, at most over the last 500 steps.
     averaging: 1 - 1 / Math.min(500, Math.max(10, steps / 20)),
-    evaluateEvery: Math.max(1, Math.ceil(steps / LOOKS)),
+    evaluateEvery: Math.min(steps, Math.max(LEAST_BETWEEN, Math.ceil(steps / LOOKS))),
     patience: PATIENCE,
     featureWeight: featureWeightOf(given),
   };

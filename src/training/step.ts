@@ -46,6 +46,9 @@ export const NUMBERS = 'numbers';
 
 export const LOSSES = 'losses';
 
+/** The term of `losses` that is no loss: the norm of the gradient before it is clipped. */
+export const GRADIENT_NORM = 'gradient norm';
+
 /** Name of the input that takes the target of an output or feature. */
 export function targetName(value: string): string {
   return `target/${value}`;
@@ -85,7 +88,7 @@ export function buildStep(plan: StepPlan, builder: GraphBuilder, kernels: Kernel
     graph: builder.build([...carried.keys(), named(LOSSES, report)]),
     layout,
     carried,
-    terms: [...losses.terms.keys(), 'gradient norm'],
+    terms: [...losses.terms.keys(), GRADIENT_NORM],
   };
 }
 

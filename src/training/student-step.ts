@@ -1,10 +1,10 @@
 import { GraphBuilder } from '../ir/builder.js';
 import type { Graph } from '../ir/graph.js';
 import type { Semantics } from '../ir/semantics.js';
-import { Tensor } from '../ir/tensor.js';
+import { elementCount, Tensor } from '../ir/tensor.js';
 import { makeBatch } from './batches.js';
+import { chooseKernels } from './blocked/choose.js';
 import type { LoadedStep, Values } from './engine.js';
-import { Kernels } from './kernels.js';
 import type { Lesson } from './lesson.js';
 import type { TrainingMaterial } from './material.js';
 import { pack } from './parameters.js';
@@ -23,9 +23,6 @@ export interface StudentStep {
   batch(step: number): Promise<Values>;
 }
 
-/** Weights of the paper's feature loss sum to this (Vaze, Xie and Namburete 2020, section III-C). */
-const PAPER_WEIGHT = 10;
-
 export async function openStudentStep(
   student: Graph,
   lesson: Lesson,
@@ -38,19 +35,19 @@ export async function openStudentStep(
 ): Promise<StudentStep> {
   const batch = batchOf(given);
   const [input] = student.inputs;
-  const { graph, adapted } = trainingGraph(
+  const { graph, compared } = trainingGraph(
     student,
     lesson.outputs.map(({ value }) => value),
     lesson.features,
     { shapes: new Map([[input, [batch, ...material.images.shape]]]), semantics },
   );
-  const weight = featureWeightOf(given) / Math.max(1, lesson.features.length);
-  const features = lesson.features.map(({ value }) => ({
-    value: adapted.get(value) as string,
-    distance: given.featureLoss === 'paper' ? ('absolute' as const) : ('squares' as const),
-    weight: given.featureLoss === 'paper' ? PAPER_WEIGHT / lesson.features.length : weight,
+  const weights = featureWeights(lesson.features, given);
+  const features = lesson.features.map(({ value, isAdapted }, i) => ({
+    value: compared.get(value) as string,
+    distance: isAdapted ? ('squares' as const) : ('absolute' as const),
+    weight: weights[i],
   }));
-  const kernels = { name: 'plain', create: (of: GraphBuilder) => new Kernels(of) };
+  const kernels = await chooseKernels(material.engine);
   const builder = new GraphBuilder(semantics);
   const step = buildStep({ graph, outputs: lesson.outputs, features }, builder, kernels.create(builder));
   const loaded = await material.engine.loadStep(step.graph, step.carried);
@@ -79,4 +76,11 @@ export async function openStudentStep(
       );
     },
   };
+}
+
+/** Of maps that are compared as they are in proportion to 1 / (H·W), as in the paper; of adapted ones all the same. */
+function featureWeights(features: Lesson['features'], given: DistillationSettings): number[] {
+  const shares = features.map(({ isAdapted, size }) => (isAdapted ? 1 : 1 / elementCount(size)));
+  const sum = shares.reduce((total, share) => total + share, 0);
+  return shares.map((share) => (featureWeightOf(given) * share) / sum);
 }

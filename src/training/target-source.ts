@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.js';
+import { CompressError } from '../errors.js';
 import { Tensor } from '../ir/tensor.js';
 import type { MapPlan } from './batches.js';
 import type { LoadedGraph, Values } from './engine.js';
@@ -12,8 +12,11 @@ export interface TargetPlan {
   readonly output: string;
   readonly channels: number;
   readonly size: readonly number[];
-  /** Whether masks, where there are any, take half the weight of this target; they have its size then. */
-  readonly mask: { readonly channel: number | null } | null;
+  /**
+   * Present where masks, if there are any, take half the weight of this target; they have its size then. `channel` is
+   * the one that is the foreground; null: a channel is a class, or the only one is the foreground.
+   */
+  readonly mask: { readonly channel: number | null; readonly areClasses: boolean } | null;
 }
 
 export interface TargetSourceParts {
@@ -32,6 +35,20 @@ const MASK_WEIGHT = 0.5;
 
 const INPUT = 'input';
 const MASK = 'mask';
+/** Whether the mask has anything in it, so that this is known without reading masks. */
+const FOREGROUND = 'foreground';
+
+/** Codes of errors that mean that a file cannot be written (any more). */
+const UNWRITABLE: ReadonlySet<string> = new Set(['disk-full', 'cannot-write']);
+
+/** Where there is no room at all. */
+const NO_RECORDS: Records = {
+  capacity: 0,
+  has: () => false,
+  read: () => undefined,
+  write: () => {},
+  close: () => {},
+};
 
 /**
  * Images and the teacher's answers to them. The teacher runs once per image; what it said is read from disk from then
@@ -54,12 +71,20 @@ export class TargetSource {
         dtype: 'f16' as const,
         length: channels * count(size),
       })),
-      ...(hasMasks ? [{ name: MASK, dtype: 'u8' as const, length: count(shape.slice(1)) }] : []),
+      ...(hasMasks
+        ? [
+            { name: MASK, dtype: 'u8' as const, length: count(shape.slice(1)) },
+            { name: FOREGROUND, dtype: 'u8' as const, length: 1 },
+          ]
+        : []),
     ];
-    this.records = material.openRecords(sections, key);
+    this.records = this.whileThereIsRoom(() => material.openRecords(sections, key)) ?? NO_RECORDS;
   }
 
-  /** Runs the teacher on every image that has no record yet; returns how many those were. */
+  /**
+   * Runs the teacher on every image that has no record yet; returns how many those were. Warns where there is no room
+   * for all of them, and where all masks are empty.
+   */
   async prepare(onImage: (done: number, total: number) => void): Promise<number> {
     const { count } = this.parts.material.images;
     let computed = 0;
@@ -76,6 +101,10 @@ export class TargetSource {
         `the cache has no room for ${uncached} of ${count} images, for which the original runs every time; give a larger --cache-size`,
       );
     if (!this.isFull && uncached <= 0) await this.closeTeacher();
+    if (this.parts.material.images.hasMasks && !(await this.hasForeground()))
+      this.parts.warn(
+        'the masks of all training images are empty, so half of what is learnt says that there is nothing; check the masks and labels',
+      );
     return computed;
   }
 
@@ -110,14 +139,31 @@ export class TargetSource {
     return this.last.values.get(name) as Float32Array | Uint8Array;
   }
 
+  /** Whether any mask is not empty; mostly the first one answers. */
+  private async hasForeground(): Promise<boolean> {
+    const { images } = this.parts.material;
+    for (let index = 0; index < images.count; index++) {
+      const known = this.records.has(index) ? this.records.read(index, FOREGROUND) : undefined;
+      if (known ? known[0] > 0 : isForeground((await images.load(index)).mask)) return true;
+    }
+    return false;
+  }
+
   private keep(index: number, values: RecordValues): void {
+    this.whileThereIsRoom(() => this.records.write(index, values));
+  }
+
+  /** What `use` gives, unless the disk refuses: then nothing is cached from now on. */
+  private whileThereIsRoom<T>(use: () => T): T | undefined {
     try {
-      this.records.write(index, values);
+      return use();
     } catch (error) {
+      if (!(error instanceof CompressError && UNWRITABLE.has(error.code))) throw error;
       this.isFull = true;
       this.parts.warn(
-        `targets are not cached any more (${messageOf(error)}); the original runs on an image whenever it is needed, so a step takes longer`,
+        `the original's answers are not cached any more (${error.message}); it runs on an image whenever that is needed, so a step takes longer`,
       );
+      return undefined;
     }
   }
 
@@ -129,7 +175,7 @@ export class TargetSource {
     const outputs = await this.teacher.run(feeds);
     const values = new Map<string, Float32Array | Uint8Array>([[INPUT, image.input]]);
     for (const { section, output } of targets) values.set(section, (outputs.get(output) as Tensor).toFloat32());
-    if (image.mask) values.set(MASK, image.mask);
+    if (image.mask) values.set(MASK, image.mask).set(FOREGROUND, Uint8Array.of(Number(isForeground(image.mask))));
     return values;
   }
 
@@ -139,19 +185,41 @@ export class TargetSource {
   }
 }
 
+function isForeground(mask: Uint8Array | null): boolean {
+  return mask?.some((label) => label > 0) ?? false;
+}
+
 /** The target half from the teacher, half from the mask: the entropy is linear in it, so the halves are terms. */
-function withMask(teacher: Float32Array, mask: Uint8Array, { channels, mask: how }: TargetPlan): Float32Array {
-  const target = Float32Array.from(teacher);
+function withMask(teacher: Float32Array, mask: Uint8Array, target: TargetPlan): Float32Array {
+  const truth = truthOf(teacher, mask, target);
+  return truth.map((value, at) => (1 - MASK_WEIGHT) * teacher[at] + MASK_WEIGHT * value);
+}
+
+/** What the mask says, and the teacher where the mask says nothing. */
+function truthOf(teacher: Float32Array, mask: Uint8Array, { channels, mask: how }: TargetPlan): Float32Array {
+  const truth = Float32Array.from(teacher);
   const pixels = mask.length;
-  for (let c = 0; c < channels; c++) {
-    // A single channel, or the one that is read alone, is the foreground; else channels are classes.
-    const isForeground = channels === 1 || c === how?.channel;
-    if (how?.channel !== null && !isForeground) continue;
-    for (let i = 0; i < pixels; i++) {
-      const truth = isForeground ? Number(mask[i] > 0) : Number(mask[i] === c);
-      const at = c * pixels + i;
-      target[at] = (1 - MASK_WEIGHT) * teacher[at] + MASK_WEIGHT * truth;
+  const foreground = channels === 1 ? 0 : (how?.channel ?? null);
+  for (let i = 0; i < pixels; i++) {
+    if (foreground === null) {
+      // A class that the network does not know is left to the teacher.
+      if (mask[i] < channels) for (let c = 0; c < channels; c++) truth[c * pixels + i] = Number(mask[i] === c);
+      continue;
     }
+    const at = foreground * pixels + i;
+    const rest = 1 - Number(mask[i] > 0);
+    if (how?.areClasses) scaleOthers(truth, { i, pixels, at, to: rest });
+    truth[at] = 1 - rest;
   }
-  return target;
+  return truth;
+}
+
+/** The other channels of a pixel sum to `to`, in the teacher's proportions. */
+function scaleOthers(truth: Float32Array, pixel: { i: number; pixels: number; at: number; to: number }): void {
+  const { i, pixels, at, to } = pixel;
+  let sum = 0;
+  for (let other = i; other < truth.length; other += pixels) if (other !== at) sum += truth[other];
+  const equal = to / (truth.length / pixels - 1);
+  for (let other = i; other < truth.length; other += pixels)
+    if (other !== at) truth[other] = sum > 0 ? (truth[other] * to) / sum : equal;
 }

@@ -11,33 +11,36 @@ export interface TeacherGraph {
   readonly graph: Graph;
   /** Probabilities (values, for regressions) by the name of the scores. */
   readonly targets: ReadonlyMap<string, string>;
-  /** Projected maps by the name of the feature's value. */
+  /** Maps, projected where an adapter is to make them, by the name of the feature's value. */
   readonly features: ReadonlyMap<string, string>;
 }
+
+/** A feature with the projection on what an adapter is to make; without one where the map itself is compared. */
+export type ProjectedFeature = FeaturePlan & { readonly projection?: Projection };
 
 /** The original network with what the student is to recreate as its outputs; batch and size stay open. */
 export function teacherGraph(
   graph: Graph,
-  outputs: readonly ScoreOutput[],
-  features: readonly (FeaturePlan & { readonly projection: Projection })[],
+  outputs: readonly Pick<ScoreOutput, 'scores' | 'reading'>[],
+  features: readonly ProjectedFeature[],
   semantics: Semantics,
 ): TeacherGraph {
   const builder = copied(graph, semantics);
   const targets = new Map(outputs.map(({ scores, reading }) => [scores, targetOf(builder, scores, reading)]));
-  const maps = features.map((feature) => {
-    const { weight, bias } = feature.projection;
-    const name = `feature/${feature.value}`;
-    const spatialRank = feature.size.length;
-    return [
-      feature.value,
-      mixChannels(builder, pooled(builder, feature), { name, weight, bias, spatialRank }),
-    ] as const;
-  });
+  const maps = features.map((feature) => [feature.value, mapOf(builder, feature)] as const);
   return {
     graph: builder.build([...targets.values(), ...maps.map(([, map]) => map)]),
     targets,
     features: new Map(maps),
   };
+}
+
+function mapOf(builder: GraphBuilder, feature: ProjectedFeature): string {
+  const { value, projection, size } = feature;
+  const name = `feature/${value}`;
+  const map = pooled(builder, value, feature);
+  if (!projection) return builder.apply('Identity', [map], {}, name);
+  return mixChannels(builder, map, { name, ...projection, spatialRank: size.length });
 }
 
 function targetOf(builder: GraphBuilder, scores: string, reading: ScoreOutput['reading']): string {
@@ -52,7 +55,7 @@ export function momentsGraph(graph: Graph, features: readonly FeaturePlan[], sem
   const builder = copied(graph, semantics);
   const names = features.map((feature) => {
     const shape = builder.constant(builder.fresh('rows'), Tensor.integers([feature.teacherChannels, -1]));
-    const rows = builder.apply('Reshape', [pooled(builder, feature), shape]);
+    const rows = builder.apply('Reshape', [pooled(builder, feature.value, feature), shape]);
     const columns = builder.apply('Transpose', [rows], { perm: [1, 0] });
     const axis = builder.constant(builder.fresh('axis'), Tensor.integers([1]));
     return {

@@ -7,13 +7,13 @@ import { type FeaturePlan, mixChannels, pooled } from './feature-maps.js';
 
 export interface TrainingGraph {
   readonly graph: Graph;
-  /** The adapter's result by the feature's value. */
-  readonly adapted: ReadonlyMap<string, string>;
+  /** What is compared, the adapter's result or the student's own map, by the name of the feature's value in the teacher. */
+  readonly compared: ReadonlyMap<string, string>;
 }
 
 /**
- * The student with its scores and, through trainable 1x1 adapters, its feature maps as outputs, for batches of one
- * size. Adapters start at zero: the first steps teach them, not the student, which is good already.
+ * The student with its scores and its feature maps, adapted ones through trainable 1x1 adapters, as outputs, for batches
+ * of one size. Adapters start at zero: the first steps teach them, not the student, which is good already.
  */
 export function trainingGraph(
   student: Graph,
@@ -26,12 +26,13 @@ export function trainingGraph(
   for (const input of student.inputs) builder.input(input, student.type(input));
   for (const [name, tensor] of student.constants) builder.constant(name, tensor);
   for (const node of student.nodes) copyNode(student, node, builder);
-  const adapted = features.map((feature) => {
-    const { value, components, studentChannels, size } = feature;
+  const compared = features.map((feature) => {
+    const { value, studentValue, isAdapted, components, studentChannels, size } = feature;
+    if (!isAdapted) return [value, studentValue] as const;
     const weight = new Float32Array(components * studentChannels);
     const adapter = { name: `adapter/${value}`, weight, bias: new Float32Array(components), spatialRank: size.length };
-    return [value, mixChannels(builder, pooled(builder, feature), adapter)] as const;
+    return [value, mixChannels(builder, pooled(builder, studentValue, feature), adapter)] as const;
   });
-  const graph = builder.build([...scores, ...adapted.map(([, name]) => name)]);
-  return { graph: bindShapes(graph, shapes), adapted: new Map(adapted) };
+  const graph = builder.build([...scores, ...compared.map(([, name]) => name)]);
+  return { graph: bindShapes(graph, shapes), compared: new Map(compared) };
 }

@@ -4,7 +4,7 @@ import type { Dataset, Sample } from './dataset.js';
 import { type Decision, outputSpatial, toClassMap } from './decision.js';
 import { type Accuracy, judgeAccuracy, type ScoredImage } from './equivalence.js';
 import type { Interpretation } from './interpretation.js';
-import { type ClassMap, loadMask } from './masks.js';
+import { type ClassMap, type ImageSizes, loadMask } from './masks.js';
 import { diceOf, scoreMasks } from './metrics.js';
 import { brokenBecause, compareOutputs, type OutputRange, outputRange } from './numeric.js';
 import { loadInput } from './preprocess.js';
@@ -62,7 +62,7 @@ export async function measureAccuracy(request: AccuracyRequest): Promise<Candida
     originalRange = outputRange(numbersOf(reference.output), originalRange);
     const truth =
       sample.maskFile && request.interpretation.labels && reference.mask
-        ? await loadMask(sample.maskFile, request.interpretation.labels, reference.mask.shape)
+        ? await loadMask(sample.maskFile, request.interpretation.labels, reference.mask.shape, reference.sizes)
         : null;
     for (const [c, candidate] of candidates.entries())
       addImage(
@@ -81,6 +81,7 @@ export async function measureAccuracy(request: AccuracyRequest): Promise<Candida
 export interface ImageRun {
   /** The model's input. */
   readonly pixels: Float32Array;
+  readonly sizes: ImageSizes;
   readonly output: TensorData;
   readonly mask: ClassMap | null;
   readonly spacing: readonly number[] | null;
@@ -96,7 +97,7 @@ export async function runImage(interpretation: Interpretation, runner: Runner, s
   const decision = decisionOf(interpretation);
   const shape = { data: numbersOf(result), shape: result.dims };
   const mask = decision && toClassMap(shape, decision, outputSpatial(result.dims, image.spatial));
-  return { pixels: image.data, output: result, mask, spacing: image.spacing };
+  return { pixels: image.data, sizes: image, output: result, mask, spacing: image.spacing };
 }
 
 function decisionOf({ output }: Interpretation): Decision | null {

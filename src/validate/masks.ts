@@ -50,11 +50,23 @@ export async function guessLabels(maskFiles: readonly string[]): Promise<{ label
   };
 }
 
+/** Sizes of the image that a mask belongs to: as it is stored, and as the model sees it. */
+export interface ImageSizes {
+  readonly stored: readonly number[];
+  readonly spatial: readonly number[];
+}
+
 /**
  * Loads a mask as classes, at the given size: images are brought there by the nearest pixel, arrays must have it.
- * @throws CompressError for an unreadable file, a coloured mask, or a value without a label
+ * @throws CompressError for an unreadable file, a coloured mask, one of another size than its image, or a value without a
+ *   label
  */
-export async function loadMask(file: string, labels: Labels, spatial: readonly number[]): Promise<ClassMap> {
+export async function loadMask(
+  file: string,
+  labels: Labels,
+  spatial: readonly number[],
+  image: ImageSizes,
+): Promise<ClassMap> {
   const mask = await readMask(file);
   const classOf = new Map(Object.entries(labels).map(([value, label]) => [Number(value), label]));
   const data = classify(mask.data, classOf, file);
@@ -64,6 +76,12 @@ export async function loadMask(file: string, labels: Labels, spatial: readonly n
     throw badDataFile(
       file,
       `has the shape ${mask.shape.join(' x ')}, but the model's output has ${spatial.join(' x ')}`,
+    );
+  }
+  if (![image.stored, image.spatial].some((shape) => significant(shape) === significant(mask.shape))) {
+    throw badDataFile(
+      file,
+      `is a mask of ${mask.shape.join(' x ')} pixels, but its image has ${image.stored.join(' x ')}; save both at one size`,
     );
   }
   return resizeNearest({ shape: mask.shape, data }, spatial);

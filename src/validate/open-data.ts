@@ -23,7 +23,7 @@ export const NO_DATA: Splits = { train: null, validation: null, test: null };
 
 /**
  * Opens the folders that the user named; a tenth of the groups of `data` (8 to 200 images) becomes validation where
- * none is given.
+ * none is given. The table of groups is that of `data`, or without it that of `testData`.
  *
  * @throws CompressError where a folder does not hold a dataset, or two splits share an image
  */
@@ -34,7 +34,7 @@ export async function openData(options: DataOptions): Promise<Splits> {
   const [data, givenValidation, test] = await Promise.all([
     open(options.data, options.groups),
     open(options.valData),
-    open(options.testData),
+    open(options.testData, options.data === undefined ? options.groups : undefined),
   ]);
   const { train, validation } =
     givenValidation || !data ? { train: data, validation: givenValidation } : halve(data, options.seed);

@@ -34,6 +34,8 @@ export interface LoadedInput {
   shape: number[];
   /** Spatial part of `shape`. */
   spatial: number[];
+  /** The same as the file has it. */
+  stored: number[];
   /** Millimetres per pixel of what the model sees: the sample's spacing, changed as its size was. */
   spacing: readonly number[] | null;
 }
@@ -111,6 +113,7 @@ async function loadImage(sample: Sample, preprocess: Preprocess, layout: InputLa
     ),
     shape: layout.channelsLast ? [...spatial, image.channels] : [image.channels, ...spatial],
     spatial,
+    stored: [stored.height, stored.width],
     spacing: scaleSpacing(sample, [stored.height, stored.width], spatial),
   };
 }
@@ -141,6 +144,7 @@ async function loadArray(
     data: scaleArray(array.data, channels, layout.channelsLast, preprocess),
     shape,
     spatial,
+    stored: spatial,
     spacing: scaleSpacing(sample, spatial, spatial),
   };
 }

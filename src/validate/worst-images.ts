@@ -13,6 +13,7 @@ export interface WorstImagesRequest {
   readonly dataset: Dataset;
   readonly interpretation: Interpretation;
   readonly perImage: readonly ImageAccuracy[];
+  readonly signal?: AbortSignal;
 }
 
 const MOST_SHOWN = 5;
@@ -25,30 +26,32 @@ const COMPRESSED = [255, 72, 72] as const;
 /**
  * Writes a PNG of the images that lost most Dice, side by side: green the reference, red the compressed model. Only
  * for flat images; volumes are left out.
+ * @returns whether there was anything to show
  */
-export async function writeWorstImages(path: string, request: WorstImagesRequest): Promise<void> {
+export async function writeWorstImages(path: string, request: WorstImagesRequest): Promise<boolean> {
   const worst = [...request.perImage].sort((a, b) => a.difference - b.difference).slice(0, MOST_SHOWN);
   const panels: Panel[] = [];
   const runners = [];
   try {
     for (const file of [request.original, request.artifact])
-      runners.push(await openRunner(file, { runtime: 'onnxruntime', threads: 1 }));
+      runners.push(await openRunner(file, { runtime: 'onnxruntime', threads: 1, signal: request.signal }));
     const [original, artifact] = runners;
     for (const { name } of worst) {
       const sample = request.dataset.samples.find((candidate) => candidate.name === name)!;
       const before = await runImage(request.interpretation, original, sample);
       const after = await runImage(request.interpretation, artifact, sample);
-      if (!before.mask || !after.mask || before.mask.shape.length !== 2) return;
+      if (!before.mask || !after.mask || before.mask.shape.length !== 2) return false;
       const truth = sample.maskFile && request.interpretation.labels;
-      const reference = truth ? await loadMask(sample.maskFile!, truth, before.mask.shape) : before.mask;
+      const reference = truth ? await loadMask(sample.maskFile!, truth, before.mask.shape, before.sizes) : before.mask;
       panels.push(drawPanel(before.pixels, reference, after.mask));
     }
   } finally {
     await Promise.all(runners.map((runner) => runner.close()));
   }
-  if (panels.length === 0) return;
+  if (panels.length === 0) return false;
   const png = await encodePng(joinPanels(panels));
   await writeAtomically(path, (sink) => sink.write(png));
+  return true;
 }
 
 interface Panel {

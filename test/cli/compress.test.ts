@@ -51,6 +51,35 @@ test('without images the accuracy is unknown, in the table, the report and the l
   expect(report.artifacts[0].reasons.accuracy).toContain('unknown');
 });
 
+test('--separable stands bare before the model, and before a file of any name', async () => {
+  const cwd = freshFolder();
+  writeFileSync(join(cwd, 'net'), readFileSync(MODEL));
+  const bare = await runCli(['--thin', '0.125', '--dry-run', '-q', '--separable', MODEL]);
+  expect([bare.code, bare.stderr]).toEqual([0, '']);
+  expect(bare.stdout).toContain('form depthwise');
+  const named = await runCli(['--dry-run', '-q', '--separable', 'net'], { cwd });
+  expect(named.stdout).toContain('form depthwise');
+  const formed = await runCli(['--dry-run', '-q', '--separable', 'spatial', MODEL]);
+  expect(formed.stdout).toContain('form spatial');
+});
+
+test('the last line keeps the passes and the folders of the command that it wins accuracy back for', async () => {
+  const args = ['--thin', '0.125', '--separable', '--latency', 'none', '-q', '-o', 'small'];
+  const { stdout } = await runCli([...args, '--test-data', join(SAMPLE, 'test'), MODEL]);
+  const last = stdout.trim().split('\n').at(-1);
+  expect(last).toContain('unet-compress --thin 0.25 --separable depthwise --rank 2 --test-data ');
+  expect(last).toContain(` --out small ${MODEL}`);
+});
+
+test('--help lists the commands, without loading the parser, and each command its options', async () => {
+  const { code, stdout } = await runCli(['--help']);
+  expect(code).toBe(0);
+  for (const name of ['compress', 'inspect', 'convert', 'validate', 'bench', 'demo'])
+    expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
+  expect((await runCli(['help'])).stdout).toBe(stdout);
+  expect((await runCli(['compress', '--help'])).stdout).toContain('--thin <keep>');
+});
+
 test('--dry-run prints the exact table and writes nothing', async () => {
   const cwd = freshFolder();
   const { code, stdout } = await runCli(['--thin', '0.125', '--separable', '--dry-run', MODEL], { cwd });

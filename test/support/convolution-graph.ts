@@ -39,6 +39,7 @@ export function runSeparable(graph: Graph, options: SeparableOptions): { graph: 
     seed: 0,
     note: (change) => changes.push(change),
     warn: () => {},
+    resolve: () => {},
     progress: () => {},
   };
   const result = separable.run(graph, options, context) as Graph;

@@ -35,7 +35,7 @@ export async function expectGradients(node: OneNode, tolerance: number, options:
   for (const [name, error] of errors) expect(error, name).toBeLessThan(tolerance);
 }
 
-/** What a node's gradient rule gives for each input where dY holds ones. */
+/** What a node's gradient rule gives for the first operands, constant ones included, at these values, where dY is `dy`. */
 export async function gradientsAt(
   node: OneNode,
   values: readonly (readonly number[])[],
@@ -44,12 +44,13 @@ export async function gradientsAt(
   const graph = oneNode(node);
   const builder = new GraphBuilder(semantics);
   const kernels = new Kernels(builder);
-  const wrapped = graph.inputs.map((name) => [name, kernels.wrap(builder.input(name, graph.type(name)))] as const);
+  const names = values.map((_, i) => `x${i}`);
+  const wrapped = names.map((name) => [name, kernels.wrap(builder.input(name, graph.type(name)))] as const);
   const tape = replay(graph, kernels, new Map(wrapped));
   const [output] = graph.outputs;
   const { shape } = graph.type(output);
   const seed = kernels.expand(kernels.number(dy), shape as number[]);
-  const gradients = [...tape.backward(new Map([[output, seed]]), graph.inputs)];
+  const gradients = [...tape.backward(new Map([[output, seed]]), names)];
   const results = gradients.map(([name, value]) => [name, kernels.nameOf(value)] as const);
   // The same value may be the gradient of several inputs.
   const built = builder.build([...new Set(results.map(([, result]) => result))]);
@@ -59,7 +60,7 @@ export async function gradientsAt(
     intraOpNumThreads: 1,
   });
   try {
-    const feeds = graph.inputs.map(
+    const feeds = names.map(
       (name, i) =>
         [name, new ort.Tensor('float32', Float32Array.from(values[i]), graph.type(name).shape as number[])] as const,
     );

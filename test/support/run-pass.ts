@@ -18,6 +18,7 @@ export async function runPass<Options>(pass: Pass<Options>, graph: Graph, option
     seed: 0,
     note: (change) => changes.push(change),
     warn: (message) => warnings.push(message),
+    resolve: () => {},
     progress: () => {},
   };
   const result = await pass.run(graph, options, context);

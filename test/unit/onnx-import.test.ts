@@ -219,6 +219,7 @@ describe('what has no meaning here', () => {
 
 describe('files that contradict themselves', () => {
   it.each([
+    ['no output', { moreGraph: { output: [] } }, 'its graph has no output'],
     ['an old operator set', { opset: 6 }, 'version 6 of the ONNX operators, and 7 to 23 can be read'],
     ['a new operator set', { opset: 24 }, 'version 24'],
     [

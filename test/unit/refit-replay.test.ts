@@ -40,7 +40,7 @@ test('keeps on disk only what is still to be read', async () => {
       engine: { ...engine, shelf: counting },
       images: [async () => new Map([[values[0], image]])],
     };
-    const context: PassContext = { semantics, seed: 0, note: () => {}, warn: () => {}, progress: () => {} };
+    const context: PassContext = { semantics, seed: 0, note: () => {}, resolve: () => {}, warn: () => {}, progress: () => {} };
     const goals = [...values, skip];
     const replay = new Replay(context, calibration, graph, goals);
     const held: number[] = [];

@@ -2,6 +2,7 @@ import { joinParts, totalLength } from '../../formats/files.js';
 import { encodeOnnx, writeOnnx } from '../../formats/onnx/write.js';
 import type { Graph } from '../../ir/graph.js';
 import { Assembly } from './assemble.js';
+import { graphOrigin } from './source.js';
 
 export interface OnnxExportOptions {
   /** Puts weights of a kilobyte and more into `<path>.data`; happens by itself where they pass what one file may hold. */
@@ -32,6 +33,11 @@ export function encodeOnnxGraph(graph: Graph): Uint8Array {
 /** Bytes of the file that `exportOnnx` would write with all weights within. */
 export function sizeOfOnnx(graph: Graph): number {
   return totalLength(encodeOnnx(new Assembly(graph, false).model()).model);
+}
+
+/** Paths of the files beside the file that a graph came from in which its weights lie. */
+export function externalFiles(graph: Graph): readonly string[] {
+  return graphOrigin(graph)?.externalFiles ?? [];
 }
 
 function weightBytes(graph: Graph): number {

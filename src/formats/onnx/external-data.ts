@@ -46,6 +46,11 @@ export class ExternalData {
     return bytes.slice(offset, needed);
   }
 
+  /** Paths of the files that weights lie in, as far as they were opened. */
+  get files(): string[] {
+    return [...this.opened.keys()];
+  }
+
   close(): void {
     for (const bytes of this.opened.values()) bytes.close();
     this.opened.clear();

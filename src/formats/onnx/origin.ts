@@ -64,6 +64,8 @@ export interface SourceType {
 export type OnnxGraphOrigin = {
   readonly format: 'onnx';
   readonly file: string;
+  /** Paths of the files beside it that weights lie in. */
+  readonly externalFiles: readonly string[];
   readonly irVersion: number;
   /** Version of the standard operators. */
   readonly opset: number;

@@ -3,15 +3,15 @@ import type { ByteSource, Range } from '../../formats/bytes.js';
 import type { ExternalData } from '../../formats/onnx/external-data.js';
 import type { OnnxGraphOrigin, SourceTensor, SourceValueInfo } from '../../formats/onnx/origin.js';
 import { MODEL } from '../../formats/onnx/schema.js';
-import type { OnnxModel, OnnxTensor, OnnxValueInfo } from '../../formats/onnx/structures.js';
+import type { OnnxModel, OnnxNode, OnnxTensor, OnnxValueInfo } from '../../formats/onnx/structures.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import type { Graph } from '../../ir/graph.js';
 import type { Tensor } from '../../ir/tensor.js';
 import { semantics } from '../../ops/index.js';
-import { NodeImport, type PlacedNode } from './import-node.js';
+import { isStandard, NodeImport, type PlacedNode } from './import-node.js';
 import { FunctionInliner, readsOf } from './inline.js';
 import { NEWEST_OPSET, OLDEST_OPSET } from './lift/index.js';
-import { inOrder } from './order.js';
+import { describeNode, inOrder } from './order.js';
 import { rawFields } from './raw-fields.js';
 import { Symbols } from './symbols.js';
 import { TensorReader } from './tensors.js';
@@ -29,7 +29,7 @@ export class GraphImport {
   constructor(
     private readonly model: OnnxModel,
     private readonly source: ByteSource,
-    external: ExternalData,
+    private readonly external: ExternalData,
   ) {
     this.file = external.file;
     this.opset = supportedOpset(model, this.file);
@@ -81,6 +81,7 @@ export class GraphImport {
   /** The file's nodes in order, Constant nodes taken out. */
   private placedNodes(): PlacedNode[] {
     const { nodes, inputs, outputs } = this.model.graph;
+    for (const node of nodes) this.checkDomain(node);
     const given = new Set([...inputs.map(({ name }) => name), ...this.constants.keys()]);
     const ordered = inOrder(
       nodes.map((node, index) => ({ node, index })),
@@ -88,9 +89,19 @@ export class GraphImport {
       this.file,
     );
     for (const { node } of ordered) for (const output of node.outputs) given.add(output);
+    if (outputs.length === 0) throw notAModel(this.file, 'its graph has no output');
     for (const { name } of outputs)
       if (!given.has(name)) throw notAModel(this.file, `nothing makes its output '${name}'`);
     return ordered.filter((placed) => !this.takeConstant(placed));
+  }
+
+  /** Runtimes refuse what names no version of its operators, in this file and in what would be written. */
+  private checkDomain(node: OnnxNode): void {
+    if (isStandard(node) || this.model.opsets.has(node.domain) || this.inliner.calls(node)) return;
+    throw notAModel(
+      this.file,
+      `it names no version of the operators of '${node.domain}', to which ${describeNode(node)} belongs`,
+    );
   }
 
   private takeConstant({ node, index }: PlacedNode): boolean {
@@ -134,6 +145,7 @@ export class GraphImport {
     return {
       format: 'onnx',
       file,
+      externalFiles: this.external.files,
       irVersion: model.irVersion,
       opset: this.opset,
       opsets: model.opsets,

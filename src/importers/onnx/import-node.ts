@@ -149,7 +149,7 @@ export class NodeImport {
   }
 }
 
-function isStandard({ domain }: OnnxNode): boolean {
+export function isStandard({ domain }: OnnxNode): boolean {
   return domain === '' || domain === 'ai.onnx';
 }
 

@@ -1,8 +1,9 @@
+import { tapOffsets } from '../adjoint-convolution.js';
 import type { Convolution, Kernels, Value } from '../kernels.js';
 import type { Forms } from './forms.js';
 import { type Blocked, commonFold, type Layout } from './layout.js';
-import { type BlockMemory, fusedMatmul } from './memory.js';
-import { adjointKernel, blockDense, cutTo, gather, padTo, repeatChannels, spread } from './weights.js';
+import type { BlockMemory } from './memory.js';
+import { blockDense, cutTo, gather, padTo, repeatChannels, spread } from './weights.js';
 
 /** Up to this many channels, a weight gradient is a convolution with the gradient as its kernel; above, a product a tap. */
 const MOST_SWAPPED_CHANNELS = 64;
@@ -18,6 +19,8 @@ interface DenseOptions {
 export class DenseConvolutions {
   readonly #k: Kernels;
   readonly #memory: BlockMemory;
+  /** By the name of the memory. */
+  readonly #exchanges = new Map<string, Value>();
 
   constructor(private readonly forms: Forms) {
     this.#memory = forms.memory;
@@ -41,11 +44,6 @@ export class DenseConvolutions {
     const wide = this.#convolve(x, weight, { fold: 1, channels }, { ...options, sum: undefined });
     const y = this.#memory.toPlain(wide, options.shape);
     return options.sum ? this.#k.add(y, options.sum) : y;
-  }
-
-  /** The adjoint of `forward` in x, for stride 1. */
-  inputGradient(dy: Value, weight: Value, options: DenseOptions): Value {
-    return this.forward(dy, adjointKernel(this.#k, weight), { ...options, how: adjointOf(options.how, weight) });
   }
 
   #convolve(x: Value, weight: Value, to: Layout, { how, bias, sum }: DenseOptions): Blocked {
@@ -105,16 +103,11 @@ export class DenseConvolutions {
   /** [O, I] = Σ dy·xᵀ over batch and pixels. The side with fewer channels is made plain, as a product needs one. */
   pointwiseGradient(x: Value, dy: Value): Value {
     const k = this.#k;
-    const { block } = this.#memory;
     const [from, to] = [x, dy].map((value) => this.forms.layoutOf(value));
     if (from && to) {
       const [input, gradient] = this.#memory.meet(this.forms.blocked(x), this.forms.blocked(dy));
-      const { fold } = input;
-      if (input.data.shape[1] === block && gradient.data.shape[1] === block) {
-        const rows = (data: Value) => k.reshape(data, [data.shape[0], data.shape[2] * data.shape[3], block]);
-        const full = k.sum(fusedMatmul(k, rows(gradient.data), rows(input.data), { transA: 1 }), [0]);
-        return cutTo(k, gather(k, full, fold), [dy.shape[1], x.shape[1]]);
-      }
+      const full = this.#blockGradient(input.data, gradient.data);
+      if (full) return cutTo(k, gather(k, full, input.fold), [dy.shape[1], x.shape[1]]);
       return gradient.data.shape[1] < input.data.shape[1]
         ? this.#narrowGradient(dy, input, x.shape[1])
         : k.transpose(this.#narrowGradient(x, gradient, dy.shape[1]), [1, 0]);
@@ -122,6 +115,44 @@ export class DenseConvolutions {
     return from
       ? this.#narrowGradient(dy, this.forms.blocked(x), x.shape[1])
       : k.transpose(this.#narrowGradient(x, this.forms.blocked(dy), dy.shape[1]), [1, 0]);
+  }
+
+  /**
+   * As `pointwiseGradient`, on blocks, where one side is a single block wide: a 1x1 convolution whose input channels are
+   * the pixels. The wide side as it lies in memory is its kernel; of the other side, channels and pixels are exchanged.
+   */
+  #blockGradient(input: Value, gradient: Value, isSwapped = false): Value | undefined {
+    const k = this.#k;
+    const { block } = this.#memory;
+    const [groups, , height, width] = input.shape;
+    const pixels = height * width;
+    // The gradient rather than the input: one gradient meets several inputs where they are parts of a join.
+    if (gradient.shape[1] === block && !isSwapped) {
+      const swapped = this.#blockGradient(gradient, input, true);
+      return swapped && k.transpose(swapped, [1, 0]);
+    }
+    if (input.shape[1] !== block || pixels % block !== 0) return undefined;
+    const out = gradient.shape[1];
+    const products = this.#memory.convolve({
+      x: k.reshape(this.#exchanged(input), [1, groups * pixels, 1, block]),
+      weight: k.reshape(gradient, [groups * out, pixels, 1, 1]),
+      how: { groups },
+    });
+    const sums = k.sum(k.reshape(products, [groups, out / block, block, block]), [0]);
+    return k.reshape(k.transpose(sums, [0, 2, 1]), [out, block]);
+  }
+
+  /** [M, B, H, W] as [M, H·W, 1, B]: pixels in blocks. */
+  #exchanged(data: Value): Value {
+    const k = this.#k;
+    const name = k.nameOf(data);
+    const known = this.#exchanges.get(name);
+    if (known) return known;
+    const [groups, channels, height, width] = data.shape;
+    const rows = k.reshape(data, [groups, height * width, 1, channels]);
+    const exchanged = this.#memory.toBlocks(rows, { fold: 1, channels: height * width }).data;
+    this.#exchanges.set(name, exchanged);
+    return exchanged;
   }
 
   /** Σ narrow·wideᵀ over batch and pixels, [channels of narrow, channels of wide]. */
@@ -165,7 +196,9 @@ export class DenseConvolutions {
     const k = this.#k;
     const input = this.forms.blocked(x);
     const kernel = shape.slice(2);
-    const moved = adjointOf(how, { shape, dtype: 'f32' });
+    const opposite = (pads: readonly number[]) =>
+      pads.map((pad, axis) => (kernel[axis] - 1) * how.dilations[axis] - pad);
+    const moved = { ...how, padsBegin: opposite(how.padsBegin), padsEnd: opposite(how.padsEnd) };
     const columns = this.#columns(folded(k, this.forms.plain(dy), input.fold), kernel, moved, x.shape.slice(2));
     const full = this.#product(columns, input.data);
     const taps = kernel[0] * kernel[1];
@@ -187,7 +220,7 @@ export class DenseConvolutions {
   #columns(x: Value, kernel: readonly number[], how: Convolution, space: readonly number[]): Value {
     const k = this.#k;
     const padded = k.pad(x, [0, 0, ...how.padsBegin], [0, 0, ...how.padsEnd]);
-    const taps = tapsOf(kernel, how).map((at) => k.slice(padded, [2, 3], at, [at[0] + space[0], at[1] + space[1]]));
+    const taps = tapOffsets(kernel, how).map((at) => k.slice(padded, [2, 3], at, [at[0] + space[0], at[1] + space[1]]));
     return k.concat(taps, 1);
   }
 
@@ -197,20 +230,31 @@ export class DenseConvolutions {
     const { block } = this.#memory;
     const gradient = this.#memory.refold(this.forms.blocked(dy), fold).data;
     const [groups, out, ...space] = gradient.shape;
-    const image = k.transpose(folded(k, this.forms.plain(x), fold), [1, 0, 2, 3]);
-    const bordered = k.pad(image, [0, 0, ...how.padsBegin], [0, 0, ...how.padsEnd]);
+    const input = this.#memory.refold(this.forms.blocked(x), fold).data;
     const full = this.#memory.convolve({
-      x: bordered,
+      x: this.#byChannel(this.#memory.border(input, how)),
       weight: k.reshape(gradient, [groups * out, 1, ...space]),
       how: { strides: how.dilations, dilations: how.strides, groups },
     });
-    const [input, , ...reached] = full.shape;
+    const [channels, , ...reached] = full.shape;
     // Sum over the groups of images first: what is left is small.
-    const summed = k.sum(k.reshape(full, [input, groups, out / block, ...reached, block]), [1]);
+    const summed = k.sum(k.reshape(full, [channels, groups, out / block, ...reached, block]), [1]);
     const byTap = k.transpose(summed, [1, 4, 0, 2, 3]);
-    const all = k.reshape(byTap, [out, input, ...reached]);
+    const all = k.reshape(byTap, [out, channels, ...reached]);
     const taps = k.slice(all, [2, 3], [0, 0], shape.slice(2));
-    return this.#fromTaps(k.reshape(taps, [out, input, shape[2] * shape[3]]), fold, shape);
+    return this.#fromTaps(k.reshape(taps, [out, channels, shape[2] * shape[3]]), fold, shape);
+  }
+
+  /** Blocks [M, C, H, W] as plain [C, M, H, W]. */
+  #byChannel(data: Value): Value {
+    const k = this.#k;
+    const [groups, channels, height, width] = data.shape;
+    const plain = (value: Value) =>
+      this.#memory.toPlain({ fold: 1, channels: value.shape[1], data: value }, value.shape);
+    if (channels !== this.#memory.block) return k.transpose(plain(data), [1, 0, 2, 3]);
+    // A single block: the groups follow each other like rows of one image.
+    const stacked = plain(k.reshape(data, [1, channels, groups * height, width]));
+    return k.reshape(stacked, [channels, groups, height, width]);
   }
 
   /** One product a tap. Rows are padded so far that a tap is one contiguous range of the flattened image. */
@@ -223,15 +267,15 @@ export class DenseConvolutions {
     const [bottom, right] = how.padsEnd;
     const row = width + left + right;
     const length = dy.shape[2] * row;
-    const blocks = k.reshape(input, [(groups * channels) / block, height, width, block]);
     // The last taps reach a row beyond the border.
-    const bordered = k.pad(blocks, [0, top, left, 0], [0, bottom + 1, right, 0]);
+    const bordered = this.#memory.border(input, { padsBegin: how.padsBegin, padsEnd: [bottom + 1, right] });
     const flat = k.reshape(bordered, [groups, channels / block, (height + top + bottom + 1) * row, block]);
-    const gradient = folded(k, this.forms.plain(dy), fold);
-    const rows = k.pad(gradient, [0, 0, 0, 0], [0, 0, 0, row - dy.shape[3]]);
-    const out = rows.shape[1];
+    const gradient = this.#memory.refold(this.forms.blocked(dy), fold).data;
+    const padded = this.#memory.border(gradient, { padsBegin: [0, 0], padsEnd: [0, row - dy.shape[3]] });
+    const out = padded.shape[1];
+    const rows = this.#memory.toPlain({ fold: 1, channels: out, data: padded }, padded.shape);
     const factor = k.reshape(rows, [groups, 1, out, length]);
-    const taps = tapsOf(shape.slice(2), how).map(([y, x]) => {
+    const taps = tapOffsets(shape.slice(2), how).map(([y, x]) => {
       const from = y * row + x;
       const product = k.sum(k.matmul(factor, k.slice(flat, [2], [from], [from + length])), [0]);
       return k.reshape(k.transpose(product, [1, 0, 2]), [out, channels, 1]);
@@ -245,21 +289,6 @@ export function isPointwise({ shape }: Value, how: Convolution): boolean {
   return (
     isUnit && shape.slice(2).every((size) => size === 1) && [...how.padsBegin, ...how.padsEnd].every((pad) => pad === 0)
   );
-}
-
-/** How the adjoint slides, for stride 1. */
-export function adjointOf(how: Convolution, { shape }: Value): Convolution {
-  const opposite = (pads: readonly number[]) =>
-    pads.map((pad, axis) => (shape[axis + 2] - 1) * how.dilations[axis] - pad);
-  return { ...how, padsBegin: opposite(how.padsBegin), padsEnd: opposite(how.padsEnd) };
-}
-
-/** Offsets of the taps in the padded image, row by row. */
-function tapsOf([height, width]: readonly number[], { dilations }: Convolution): [number, number][] {
-  return Array.from({ length: height * width }, (_, tap) => [
-    Math.floor(tap / width) * dilations[0],
-    (tap % width) * dilations[1],
-  ]);
 }
 
 /** Plain [N, C, …] as [N / fold, fold·C, …]. */

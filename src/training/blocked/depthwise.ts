@@ -1,9 +1,7 @@
 import type { Convolution, Kernels, Value } from '../kernels.js';
-import { adjointOf } from './dense.js';
 import type { Forms } from './forms.js';
-import type { Blocked } from './layout.js';
 import type { BlockMemory } from './memory.js';
-import { blockDepthwise, cutTo, repeatChannels, reverseTaps } from './weights.js';
+import { blockDepthwise, cutTo, repeatChannels } from './weights.js';
 
 interface DepthwiseOptions {
   readonly how: Convolution;
@@ -35,11 +33,6 @@ export class DepthwiseConvolutions {
     return this.forms.fromBlocked({ ...input, data }, shape);
   }
 
-  /** The adjoint of `forward` in x, for stride 1. */
-  inputGradient(dy: Value, weight: Value, options: DepthwiseOptions): Value {
-    return this.forward(dy, reverseTaps(this.#k, weight), { ...options, how: adjointOf(options.how, weight) });
-  }
-
   /** dy itself is the kernel, and every channel of every image a group; strides and dilations change places. */
   weightGradient(x: Value, dy: Value, shape: readonly number[], how: Convolution): Value {
     const k = this.#k;
@@ -47,7 +40,7 @@ export class DepthwiseConvolutions {
     const [input, gradient] = [this.forms.blocked(x), this.forms.blocked(dy)];
     const [batch, channels, ...space] = gradient.data.shape;
     const groups = batch * channels;
-    const image = this.#bordered(input, how);
+    const image = this.#memory.border(input.data, how);
     const full = this.#memory.convolve({
       x: k.reshape(image, [1, groups, ...image.shape.slice(2)]),
       weight: k.reshape(gradient.data, [groups, 1, ...space]),
@@ -60,14 +53,6 @@ export class DepthwiseConvolutions {
     const all = cutTo(k, k.sum(byChannel, [0]), [shape[0]]);
     // Rows that the stride never reaches give taps beyond the kernel.
     return k.slice(all, [2, 3], [0, 0], shape.slice(2));
-  }
-
-  /** Zeros around. A 1x1 convolution runs on all threads, which Pad does not. */
-  #bordered({ data }: Blocked, { padsBegin, padsEnd }: Convolution): Value {
-    if ([...padsBegin, ...padsEnd].every((pad) => pad === 0)) return data;
-    const groups = data.shape[1];
-    const weight = this.#k.floats(new Float32Array(groups).fill(1), [groups, 1, 1, 1]);
-    return this.#memory.convolve({ x: data, weight, how: { padsBegin, padsEnd, groups } });
   }
 
   /**

@@ -3,8 +3,9 @@ import type { Attributes } from '../../ir/graph.js';
 import { type Resolved, resolveAttributes } from '../../ops/attributes.js';
 import { operators } from '../../ops/index.js';
 import { readWindow, slide, type WINDOW_ATTRIBUTES, type Window } from '../../ops/window.js';
+import { adjointConvolution, adjointKernel, isTiling } from '../adjoint-convolution.js';
 import { type AffineOptions, type Convolution, Kernels, sizeOf, type Value } from '../kernels.js';
-import { adjointOf, DenseConvolutions } from './dense.js';
+import { DenseConvolutions } from './dense.js';
 import { DepthwiseConvolutions } from './depthwise.js';
 import { BINARY, UNARY } from './elementwise.js';
 import { Forms } from './forms.js';
@@ -52,10 +53,13 @@ export class BlockedKernels extends Kernels {
     const [x] = inputs;
     if (!x || !inputs.some((input) => input && this.#forms.isBlocked(input))) return undefined;
     if (UNARY.has(op) || BINARY.has(op)) return this.#elementwise(op, inputs, attributes);
-    if (op !== 'MaxPool' || attributes.ceil_mode || !this.#forms.layoutOf(x)) return undefined;
+    if ((op !== 'MaxPool' && op !== 'AveragePool') || attributes.ceil_mode || !this.#forms.layoutOf(x))
+      return undefined;
     const given = resolveAttributes(operators.get(op)?.attributes ?? {}, attributes);
     const window = readWindow(given as Resolved<typeof WINDOW_ATTRIBUTES>, 2);
-    return window.autoPad === 'NOTSET' ? this.maxPool(x, window) : undefined;
+    if (window.autoPad !== 'NOTSET') return undefined;
+    if (op === 'MaxPool') return this.maxPool(x, window);
+    return this.#pool(op, x, window, { count_include_pad: Number(given.count_include_pad) });
   }
 
   /** Element by element the layout does not matter, as long as it is the same; numbers go with any. */
@@ -213,7 +217,8 @@ export class BlockedKernels extends Kernels {
     if (kind === 'depthwise')
       return this.#forms.layoutOf(x) ? this.#depthwise.forward(x, weight, { how, shape, bias, sum }) : plain();
     const y: Value = { shape, dtype: 'f32' };
-    if (isTiled(how, weight.shape, x) && this.#tiled.fits(y, x)) return this.#tiled.down(x, weight, bias, shape, sum);
+    if (isTiling(how, weight.shape.slice(2), x.shape.slice(2)) && this.#tiled.fits(y, x))
+      return this.#tiled.down(x, weight, bias, shape, sum);
     return this.#dense.fits(x, y) ? this.#dense.forward(x, weight, { how, shape, bias, sum }) : plain();
   }
 
@@ -274,13 +279,14 @@ export class BlockedKernels extends Kernels {
     const parts = this.#forms.partsOf(like);
     if (parts && !bias) return this.#adjointParts(kind, dy, weight, parts, { how, sum });
     const { shape } = like;
-    const { padsBegin, padsEnd } = adjointOf(how, weight);
-    const isUnit = how.strides.every((stride) => stride === 1) && [...padsBegin, ...padsEnd].every((pad) => pad >= 0);
     if (kind === 'depthwise' && !this.#forms.layoutOf(dy)) return undefined;
-    if (isUnit && kind === 'depthwise') return this.#depthwise.inputGradient(dy, weight, { how, shape, bias, sum });
-    if (isUnit)
-      return this.#dense.fits(dy, like) ? this.#dense.inputGradient(dy, weight, { how, shape, bias, sum }) : undefined;
-    if (!isTiled(how, weight.shape, like)) return undefined;
+    const adjoint = adjointConvolution(how, weight.shape.slice(2));
+    if (adjoint) {
+      if (kind === 'dense' && !this.#dense.fits(dy, like)) return undefined;
+      const to = kind === 'dense' ? this.#dense : this.#depthwise;
+      return to.forward(dy, adjointKernel(this, weight, how.groups), { how: adjoint, shape, bias, sum });
+    }
+    if (!isTiling(how, weight.shape.slice(2), shape.slice(2))) return undefined;
     const tiled = kind === 'depthwise' ? this.#depthwise : this.#tiled.fits(dy, like) ? this.#tiled : undefined;
     const dx = tiled?.up(dy, weight, bias, shape);
     return dx && sum ? this.add(dx, sum) : dx;
@@ -329,7 +335,8 @@ export class BlockedKernels extends Kernels {
     }
     if (kind === 'depthwise')
       return this.#forms.layoutOf(x) ? this.#depthwise.weightGradient(x, dy, shape, how) : plain();
-    if (isTiled(how, shape, x) && this.#tiled.fits(dy, x)) return this.#tiled.weightGradient(dy, x, shape);
+    if (isTiling(how, shape.slice(2), x.shape.slice(2)) && this.#tiled.fits(dy, x))
+      return this.#tiled.weightGradient(dy, x, shape);
     return this.#dense.weightGradient(x, dy, shape, how) ?? plain();
   }
 
@@ -337,11 +344,15 @@ export class BlockedKernels extends Kernels {
 
   override maxPool(x: Value, window: Window): Value {
     if (!this.#forms.isBlocked(x) || !this.#forms.layoutOf(x)) return super.maxPool(x, window);
+    return this.#pool('MaxPool', x, window);
+  }
+
+  #pool(op: string, x: Value, window: Window, more: Attributes = {}): Value {
     const { kernel, strides, dilations, padsBegin, padsEnd } = window;
     const space = slide(window, x.shape.slice(2)) as number[];
-    const attributes = { kernel_shape: kernel, strides, dilations, pads: [...padsBegin, ...padsEnd] };
+    const attributes = { kernel_shape: kernel, strides, dilations, pads: [...padsBegin, ...padsEnd], ...more };
     const blocked = this.#forms.blocked(x);
-    const data = this.#memory.maxPool(blocked.data, attributes, space);
+    const data = this.#memory.pool(op, blocked.data, attributes, space);
     return this.#forms.fromBlocked({ ...blocked, data }, [...x.shape.slice(0, 2), ...space]);
   }
 
@@ -374,17 +385,6 @@ function kindOf({ groups, padsBegin, padsEnd }: Convolution, weight: readonly nu
   if (weight.length !== 4 || x.dtype !== 'f32' || [...padsBegin, ...padsEnd].some((pad) => pad < 0)) return undefined;
   if (groups === 1) return 'dense';
   return groups === x.shape[1] && groups === weight[0] ? 'depthwise' : undefined;
-}
-
-/** Whether the kernel's positions tile the input without a gap or a rest. */
-function isTiled(how: Convolution, weight: readonly number[], x: Value): boolean {
-  const kernel = weight.slice(2);
-  return (
-    kernel.some((size) => size > 1) &&
-    kernel.every((size, axis) => size === how.strides[axis] && x.shape[axis + 2] % size === 0) &&
-    how.dilations.every((dilation) => dilation === 1) &&
-    [...how.padsBegin, ...how.padsEnd].every((pad) => pad === 0)
-  );
 }
 
 function convolvedSpace(x: Value, weight: Value, how: Convolution): number[] {

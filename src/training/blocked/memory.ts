@@ -46,8 +46,16 @@ export class BlockMemory {
     return this.#add('Conv', [x, weight, bias, sum], [x.shape[0], weight.shape[0], ...space], attributes);
   }
 
-  maxPool(x: Value, attributes: Attributes, space: readonly number[]): Value {
-    return this.#add('MaxPool', [x], [...x.shape.slice(0, 2), ...space], attributes);
+  /** Zeros around. A 1x1 convolution runs on all threads, which Pad does not. */
+  border(x: Value, { padsBegin, padsEnd }: Pick<Convolution, 'padsBegin' | 'padsEnd'>): Value {
+    if ([...padsBegin, ...padsEnd].every((pad) => pad === 0)) return x;
+    const groups = x.shape[1];
+    const weight = this.kernels.floats(new Float32Array(groups).fill(1), [groups, 1, 1, 1]);
+    return this.convolve({ x, weight, how: { padsBegin, padsEnd, groups } });
+  }
+
+  pool(op: string, x: Value, attributes: Attributes, space: readonly number[]): Value {
+    return this.#add(op, [x], [...x.shape.slice(0, 2), ...space], attributes);
   }
 
   upsample(x: Value, factors: readonly number[]): Value {
@@ -106,21 +114,4 @@ export class BlockMemory {
     kernels.builder.add(node, [{ dtype: 'f32', shape }]);
     return kernels.wrap(output);
   }
-}
-
-/** A matrix product with either side transposed, without a copy of it (com.microsoft FusedMatMul). */
-export function fusedMatmul(k: Kernels, a: Value, b: Value, { transA = 0, transB = 0 }): Value {
-  const rows = a.shape.at(transA ? -1 : -2) ?? 1;
-  const columns = b.shape.at(transB ? -2 : -1) ?? 1;
-  const output = k.builder.fresh(`${k.scope}fusedmatmul`);
-  const node = foreignNode({
-    op: 'FusedMatMul',
-    domain: 'com.microsoft',
-    version: 1,
-    inputs: [k.nameOf(a), k.nameOf(b)],
-    outputs: [output],
-    attributes: { transA, transB },
-  });
-  k.builder.add(node, [{ dtype: 'f32', shape: [...a.shape.slice(0, -2), rows, columns] }]);
-  return k.wrap(output);
 }

@@ -60,21 +60,6 @@ export function repeatChannels(
   return k.reshape(copies, [fold * channels, ...rest]);
 }
 
-/** The kernel of the adjoint of a convolution with stride 1: taps in reverse order, input and output exchanged. */
-export function adjointKernel(k: Kernels, weight: Value): Value {
-  const [out, input] = weight.shape;
-  const swapped = k.transpose(reverseTaps(k, weight), [1, 0, 2, 3]);
-  return k.reshape(swapped, [input, out, ...weight.shape.slice(2)]);
-}
-
-export function reverseTaps(k: Kernels, weight: Value): Value {
-  const [out, input, height, width] = weight.shape;
-  const taps = height * width;
-  if (taps === 1) return weight;
-  const reversed = Array.from({ length: taps }, (_, i) => taps - 1 - i);
-  return k.reshape(k.gather(k.reshape(weight, [out, input, taps]), reversed, 2), weight.shape);
-}
-
 /** [O, I, kh, kw] -> memory [O/B, I/B, kh, kw, Bi, Bo], or [O/B, I, kh, kw, Bo] where the input is not in blocks. */
 export function blockDense(k: Kernels, weight: Value, block: number, isInputBlocked: boolean): Value {
   const [out, input, height, width] = weight.shape;

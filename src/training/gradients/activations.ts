@@ -2,11 +2,6 @@ import type { Kernels, Value } from '../kernels.js';
 import { elementwise } from './elementwise.js';
 import { type GradientCall, type GradientRule, gradientOf, inputOf, type RuleTable } from './rule.js';
 
-/** Beyond ±BOUND a derivative has reached its limits, and rounding in a factor must not be multiplied by a large x. */
-const BOUND = 20;
-/** Of Gelu's, whose factor grows with x³. */
-const GELU_BOUND = 6;
-
 /** f′ = y·(1 − y). */
 const sigmoid = elementwise(({ kernels, outputs: [y] }) => kernels.multiply(y, kernels.subtract(kernels.number(1), y)));
 
@@ -63,22 +58,25 @@ function geluByErf(kernels: Kernels, x: Value): Value {
   return kernels.add(half, kernels.scale(kernels.multiply(t, bell(kernels, t)), 1 / Math.sqrt(Math.PI)));
 }
 
-/** With u = √(2/π)·(x + 0.044715·x³) and t = tanh u: f′ = (1 + t)/2 + x·u′·(1 − t²)/2. */
+/**
+ * With u = √(2/π)·(x + 0.044715·x³) and t = tanh u: f′ = (1 + t)/2 + x·u′·(1 − t²)/2. The runtime's tanh is exactly ±1
+ * beyond ±9, so that no rounding is left for a large x·u′ to multiply.
+ */
 function geluByTanh(kernels: Kernels, x: Value): Value {
-  const bounded = clipped(kernels, x, GELU_BOUND);
-  const square = kernels.multiply(bounded, bounded);
-  const [c, cubic] = [Math.sqrt(2 / Math.PI), 0.044715];
-  const polynomial = (factor: number, of: number) =>
-    kernels.multiply(bounded, kernels.offset(kernels.scale(square, factor * of * cubic), factor * of));
-  const t = kernels.operator('Tanh', [polynomial(c, 1)]);
-  const slope = kernels.multiply(bounded, kernels.offset(kernels.scale(square, 1.5 * c * cubic), c / 2));
+  const square = kernels.multiply(x, x);
+  /** linear·x + cubic·x³. */
+  const polynomial = (linear: number, cubic: number) =>
+    kernels.multiply(x, kernels.offset(kernels.scale(square, cubic), linear));
+  const [c, d] = [Math.sqrt(2 / Math.PI), Math.sqrt(2 / Math.PI) * 0.044715];
+  const t = kernels.operator('Tanh', [polynomial(c, d)]);
+  const slope = polynomial(c / 2, 1.5 * d);
   return kernels.add(halfOfOnePlus(kernels, t), kernels.multiply(slope, oneMinusSquare(kernels, t)));
 }
 
 /** With t = tanh(softplus(x)), y = x·t: f′ = t + x·σ(x)·(1 − t²) (Misra 2019). */
 const mish = elementwise((call) => {
   const { kernels } = call;
-  const x = clipped(kernels, inputOf(call, 0), BOUND);
+  const x = inputOf(call, 0);
   const t = kernels.operator('Tanh', [kernels.operator('Softplus', [x])]);
   const swish = kernels.multiply(x, kernels.operator('Sigmoid', [x]));
   return kernels.add(t, kernels.multiply(swish, oneMinusSquare(kernels, t)));
@@ -117,10 +115,6 @@ function bell(kernels: Kernels, x: Value): Value {
 /** (1 + y)/2 in one pass, for y between −1 and 1. */
 function halfOfOnePlus(kernels: Kernels, y: Value): Value {
   return kernels.operator('HardSigmoid', [y], { alpha: 0.5, beta: 0.5 });
-}
-
-function clipped(kernels: Kernels, x: Value, bound: number): Value {
-  return kernels.operator('Clip', [x, kernels.number(-bound), kernels.number(bound)]);
 }
 
 export const activationRules: RuleTable = {

@@ -51,7 +51,7 @@ function runsOf(picked: readonly number[]): Run[] {
     const from = picked[at];
     const step = picked[at + 1] - from;
     let count = 1;
-    if (Math.abs(step) <= 1)
+    if (from !== NOWHERE && Math.abs(step) <= 1)
       while (picked[at + count] === from + count * step && picked[at + count] !== NOWHERE) count++;
     if (from !== NOWHERE) runs.push({ at, from, step: count === 1 ? 1 : step, count });
     at += count;

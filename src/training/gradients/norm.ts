@@ -50,7 +50,7 @@ export function normalizeBatch(
 
 /**
  * With r = 1/√(variance + ε), M elements a channel, and dy masked where the ReLU is zero: dβ = Σ dy,
- * dγ = r·(Σ dy·x − mean·dβ), dx = γr·dy + c₁·x + c₀ with c₁ = −γr²·dγ/M and c₀ = −γr·dβ/M − c₁·mean.
+ * dγ = r·(Σ dy·x − mean·dβ), dx = γr·(dy + c₁·x + c₀) with c₁ = −r·dγ/M and c₀ = −dβ/M − c₁·mean.
  */
 const batchNormalization: GradientRule = (call) => {
   if (!call.saved) return frozenBatchNormalization(call);
@@ -64,10 +64,10 @@ const batchNormalization: GradientRule = (call) => {
   const dots = kernels.channelDots(dy, x);
   const dScale = kernels.multiply(reciprocal, kernels.subtract(dots, kernels.multiply(mean, dBias)));
   if (!wanted[0]) return [undefined, dScale, dBias];
-  const c1 = kernels.scale(kernels.multiply(kernels.multiply(scale, reciprocal), dScale), -1 / count);
-  const c0 = kernels.subtract(kernels.scale(kernels.multiply(scale, dBias), -1 / count), kernels.multiply(c1, mean));
-  const along = kernels.channelAffine(x, c1, undefined);
-  return [kernels.channelAffine(dy, scale, c0, { sum: along }), dScale, dBias];
+  const slope = kernels.scale(kernels.multiply(reciprocal, dScale), -1 / count);
+  const offset = kernels.subtract(kernels.scale(dBias, -1 / count), kernels.multiply(slope, mean));
+  const direction = kernels.channelAffine(x, slope, offset, { sum: dy });
+  return [kernels.scaleChannels(direction, scale), dScale, dBias];
 };
 
 /**

@@ -15,6 +15,9 @@ import { type GradientCall, type GradientRule, gradientOf, inputOf, knownOf, typ
 
 const [REGION, SCALES, SIZES] = [1, 2, 3];
 
+/** From this extent on, a convolution is faster than dense products, whose cost grows with the square of the extent. */
+const LONG_AXIS = 256;
+
 /** Y interpolates X by a constant matrix along each axis; dX applies the transposed ones to dY. */
 const resize: GradientRule = (call) => {
   const { kernels, attributes } = call;
@@ -44,8 +47,9 @@ function repeatGradient(kernels: Kernels, dy: Value, rows: readonly Row[][], sha
   return kernels.scale(means, elementCount(kernel));
 }
 
-/** Where the transposed matrices are correlations: one depthwise convolution for all axes. */
+/** Where the transposed matrices are correlations of long axes: one depthwise convolution for all axes. */
 function smoothGradient(kernels: Kernels, dy: Value, rows: readonly Row[][], shape: Sizes): Value | undefined {
+  if (dy.shape.every((size) => size < LONG_AXIS)) return undefined;
   const found = rows.map((row, axis) => correlationOf(row, shape[axis]));
   if (!found.every((correlation) => correlation !== undefined)) return undefined;
   const strides = found.map(({ stride }) => stride);

@@ -9,7 +9,11 @@ const slice: GradientRule = (call) => {
   const axes = call.inputs[3] ? fromFront(knownOf(call, 3, 'Slice'), shape.length) : starts.map((_, axis) => axis);
   const steps = call.inputs[4] ? knownOf(call, 4, 'Slice') : starts.map(() => 1);
   const picked = axes.map((axis, i) => rangeOf(shape[axis], starts[i], ends[i], steps[i]));
-  return [unpickAll(call.kernels, gradientOf(call), axes, picked, shape)];
+  if (steps.some((step) => step !== 1)) return [unpickAll(call.kernels, gradientOf(call), axes, picked, shape)];
+  const at = (axis: number) => picked[axes.indexOf(axis)] ?? [0];
+  const begin = shape.map((_, axis) => at(axis)[0]);
+  const end = shape.map((size, axis) => size - begin[axis] - call.outputs[0].shape[axis]);
+  return [call.kernels.pad(gradientOf(call), begin, end)];
 };
 
 /** Coordinates start, start + step, … before end, bounds clamped as ONNX Slice does. */

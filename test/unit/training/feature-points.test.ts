@@ -12,6 +12,7 @@ import { semantics } from '../../../src/ops/index.js';
 import { canonicalize } from '../../../src/passes/canonicalize.js';
 import { foldBn } from '../../../src/passes/fold-bn.js';
 import { separable } from '../../../src/passes/separable.js';
+import { student } from '../../../src/passes/student.js';
 import { thin } from '../../../src/passes/thin.js';
 import { featurePoints, matchedPoints } from '../../../src/training/feature-points.js';
 import { restoreNormalization } from '../../../src/training/normalization.js';
@@ -207,10 +208,10 @@ describe('matchedPoints', () => {
     const teacher = bindShapes(unet(PLAIN).graph, new Map([['x', [1, 1, 32, 32]]]));
     const thinned = await thinnedAndFactorized(unet(PLAIN).graph, 0.5);
     const { graph: restored } = restoreNormalization(thinned, semantics);
-    const student = bindShapes(restored, new Map([['x', [1, 1, 32, 32]]]));
-    const matched = matchedPoints(teacher, student);
+    const smaller = bindShapes(restored, new Map([['x', [1, 1, 32, 32]]]));
+    const matched = matchedPoints(teacher, smaller);
     expect(matched.map(({ value }) => value)).toEqual(featurePoints(teacher));
-    expect(featurePoints(student)).toEqual(featurePoints(teacher));
+    expect(featurePoints(smaller)).toEqual(featurePoints(teacher));
     expect(matched.map(({ teacherChannels }) => teacherChannels)).toEqual([4, 6, 8, 10, 12, 10, 8, 6, 4]);
     expect(matched.map(({ studentChannels }) => studentChannels)).toEqual([2, 3, 4, 5, 6, 5, 4, 3, 2]);
     expect(matched.map(({ size }) => size)).toEqual([32, 16, 8, 4, 2, 4, 8, 16, 32].map((size) => [size, size]));
@@ -222,8 +223,69 @@ describe('matchedPoints', () => {
     const net = new Net('other', 1);
     const small = net.build(net.conv(net.block(net.block(net.input([1, 1, 32, 32]), 3), 3), 1));
     expect(matchedPoints(teacher, small)).toEqual([
-      { value: 'relu2', teacherChannels: 4, studentChannels: 3, size: [32, 32] },
+      { value: 'relu2', studentValue: 'relu2', teacherChannels: 4, studentChannels: 3, size: [32, 32] },
     ]);
+  });
+});
+
+describe('matchedPoints of a student with other names', () => {
+  const bind = (graph: Graph, size: number) => bindShapes(graph, new Map([[graph.inputs[0], [1, 1, size, size]]]));
+  const foreign = async (original: Graph, preset: 'paper-flat32' | 'paper-flat32-separable') =>
+    (await runPass(student, original, { preset })).graph;
+
+  it('pair one block for each size on the way down and up: a U-Net of four levels with a flat one of six', async () => {
+    const teacher = bind(unet(PLAIN).graph, 128);
+    const replaced = bind(await foreign(teacher, 'paper-flat32'), 128);
+    const matched = matchedPoints(teacher, replaced);
+    expect(matched.map(({ value }) => value)).toEqual(featurePoints(teacher));
+    expect(matched.map(({ size }) => size[0])).toEqual([128, 64, 32, 16, 8, 16, 32, 64, 128]);
+    // The teacher's bottom stands beside the encoder; what lies below it in the student has no counterpart.
+    expect(matched.map(({ studentValue }) => studentValue)).toEqual(
+      ['encoder1', 'encoder2', 'encoder3', 'encoder4', 'encoder5', 'decoder4', 'decoder3', 'decoder2', 'decoder1'].map(
+        (block) => `${block}/conv2/relu`,
+      ),
+    );
+    expect(matched.every(({ studentChannels }) => studentChannels === 32)).toBe(true);
+  });
+
+  it('pair all thirteen blocks of two flat ones, also in training form', async () => {
+    const teacher = await foreign(unet(PLAIN).graph, 'paper-flat32');
+    const { graph } = restoreNormalization(await foreign(teacher, 'paper-flat32-separable'), semantics);
+    const matched = matchedPoints(bind(teacher, 64), bind(graph, 64));
+    expect(matched).toHaveLength(13);
+    expect(matched.map(({ value }) => value)).toEqual(featurePoints(teacher));
+    for (const { value, studentValue } of matched) expect(studentValue).toBe(`${value}_1`);
+  });
+
+  it('let the last of several at a place stand for it, in either network', () => {
+    const { net, nodes } = nestedUnet();
+    const nested = net.build(net.conv(nodes[0][4], 1, { kernel: 1 }));
+    const renamed = new Net('renamed', 5);
+    let x = renamed.input([1, 1, 32, 32]);
+    const block = (from: string, out: number) => {
+      const name = renamed.name('block');
+      return renamed.op(
+        'Relu',
+        [renamed.op('Conv', [from, renamed.normals(name, [out, renamed.channels(from), 1, 1])], {}, `c${name}`)],
+        {},
+        `r${name}`,
+      );
+    };
+    const skips: string[] = [];
+    for (const width of WIDTHS) {
+      if (skips.length) x = renamed.maxPool(x);
+      x = block(x, width);
+      skips.push(x);
+    }
+    for (let level = 3; level >= 0; level--) x = block(renamed.concat(skips[level], renamed.scaleUp(x)), WIDTHS[level]);
+    const plain = renamed.build(renamed.op('Conv', [x, renamed.normals('head', [1, WIDTHS[0], 1, 1])], {}, 'head.out'));
+    const expected = [...nodes.map(([encoder]) => encoder), ...[3, 2, 1, 0].map((level) => nodes[level].at(-1) ?? '')];
+    expect(
+      matchedPoints(nested, plain)
+        .map(({ value }) => value)
+        .sort(),
+    ).toEqual([...expected].sort());
+    expect(matchedPoints(plain, nested).map(({ studentValue }) => studentValue)).toEqual(expected);
   });
 });
 
@@ -238,15 +300,15 @@ describe.skipIf(!corpus)('a U-Net of others', () => {
     const packed = createReadStream(join(corpus ?? '', 'models/hc18-unet.onnx.gz'));
     await pipeline(packed, createGunzip(), createWriteStream(file));
     const original = load(file);
-    const student = await thinnedAndFactorized(original, 0.125);
+    const thinned = await thinnedAndFactorized(original, 0.125);
     const bound = new Map([[original.inputs[0], [1, 1, 256, 256]]]);
-    const matched = matchedPoints(bindShapes(original, bound), bindShapes(student, bound));
+    const matched = matchedPoints(bindShapes(original, bound), bindShapes(thinned, bound));
     const widths = [64, 128, 256, 512, 1024, 512, 256, 128, 64];
     expect(matched.map(({ teacherChannels }) => teacherChannels)).toEqual(widths);
     expect(matched.map(({ studentChannels }) => studentChannels)).toEqual(widths.map((width) => width / 8));
     expect(matched.map(({ size }) => size[0])).toEqual([256, 128, 64, 32, 16, 32, 64, 128, 256]);
-    expect(featurePoints(student)).toEqual(matched.map(({ value }) => value));
+    expect(featurePoints(thinned)).toEqual(matched.map(({ value }) => value));
     // Two convolutions a block and none behind the transposed ones, which no activation reads.
-    expect(restoreNormalization(student, semantics).sites).toHaveLength(18);
+    expect(restoreNormalization(thinned, semantics).sites).toHaveLength(18);
   }, 120_000);
 });

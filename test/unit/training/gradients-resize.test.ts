@@ -43,6 +43,13 @@ const CASES: Record<string, Case> = {
   'nearest, 3-D, one axis kept': { x: [1, 2, 3, 2, 3], scales: [1, 1, 1, 2, 2], attributes: NEAREST },
   'nearest, channels too': { x: [1, 2, 3, 2], scales: [1, 2, 1, 2], attributes: NEAREST },
   'linear, twice': { x: [2, 3, 4, 5], scales: [1, 1, 2, 2], attributes: { mode: 'linear' } },
+  'linear, long axis, three times and twice': {
+    x: [1, 2, 86, 4],
+    scales: [1, 1, 3, 2],
+    attributes: { mode: 'linear' },
+  },
+  'linear, long axis, 1-D': { x: [2, 3, 128], scales: [1, 1, 2], attributes: { mode: 'linear' } },
+  'linear, long axis, 3-D, one kept': { x: [1, 2, 3, 3, 130], scales: [1, 1, 1, 2, 2], attributes: { mode: 'linear' } },
   'linear, three times and twice': { x: [2, 3, 4, 5], scales: [1, 1, 3, 2], attributes: { mode: 'linear' } },
   'linear, from one pixel': { x: [2, 3, 1, 1], scales: [1, 1, 4, 4], attributes: { mode: 'linear' } },
   'linear, half-pixel of PyTorch': {
@@ -67,6 +74,12 @@ const CASES: Record<string, Case> = {
     x: [1, 2, 5, 6],
     sizes: [1, 2, 4, 7],
     region: [0, 0, -0.2, 0.3, 1, 1, 0.9, 1.2],
+    attributes: { mode: 'linear', coordinate_transformation_mode: 'tf_crop_and_resize' },
+  },
+  'linear, cropped, one axis of scale 1': {
+    x: [1, 2, 5, 6],
+    scales: [1, 1, 1, 2],
+    region: [0, 0, 0.2, 0.3, 1, 1, 0.9, 1.2],
     attributes: { mode: 'linear', coordinate_transformation_mode: 'tf_crop_and_resize' },
   },
   'cubic, twice': { x: [1, 2, 5, 4], scales: [1, 1, 2, 2], attributes: { mode: 'cubic' } },
@@ -171,7 +184,7 @@ describe('correlationOf', () => {
 
   it('finds linear interpolation to a whole multiple', () => {
     expect(correlationOf(rows(5, 2), 5)).toEqual({ kernel: [0.25, 0.75, 0.75, 0.25], stride: 2, begin: 1 });
-    expect(correlationOf(rows(6, 3), 6)?.kernel).toHaveLength(5);
+    expect(correlationOf(rows(86, 3), 86)?.kernel).toHaveLength(5);
   });
 
   it('finds none where positions do not repeat', () => {
