@@ -50,7 +50,7 @@ export async function openStudentStep(
   const kernels = await chooseKernels(material.engine);
   const builder = new GraphBuilder(semantics);
   const step = buildStep({ graph, outputs: lesson.outputs, features }, builder, kernels.create(builder));
-  const loaded = await material.engine.loadStep(step.graph, step.carried);
+  const loaded = await material.engine.loadStep(step.graph, step.carried, { optimization: kernels.optimization });
   const { parameters, statistics } = pack(graph, step.layout);
   const zeros = () => new Float32Array(step.layout.size);
   const plan = { maps: lesson.maps, images: material.images.count, batch, seed, ranges: lesson.ranges };

@@ -43,7 +43,7 @@ test('without images the accuracy is unknown, in the table, the report and the l
   const cwd = freshFolder();
   const { stdout } = await runCli(['--thin', '0.5', '--latency', 'none', MODEL], { cwd });
   expect(stdout).toMatch(/accuracy.*unknown/);
-  expect(stdout).toContain('Accuracy is unknown: no images were given');
+  expect(stdout).toMatch(/^Accuracy is unknown: no images were given\.$/m);
   expect(stdout.trim().split('\n').at(-1)).toMatch(/^To measure what it cost: unet-compress validate .* --data/);
   const report = JSON.parse(readFileSync(join(cwd, 'compressed/report.json'), 'utf8'));
   expectToFitSchema(report);
@@ -134,7 +134,24 @@ test('Ctrl-C ends with 130 and leaves no half-written file', async () => {
   });
   expect(code).toBe(130);
   const left = existsSync(join(cwd, 'compressed')) ? readdirSync(join(cwd, 'compressed')) : [];
-  expect(left.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  expect(left).toEqual([]);
+});
+
+test.each([
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)('%s ends with the code of the signal and leaves no temporary file', async (signal, expected) => {
+  const temporary = freshFolder();
+  const args = ['--thin', '0.5', '--latency', 'none', '--data', join(SAMPLE, 'train'), MODEL];
+  const { code, stderr } = await runCli(args, { interruptOn: /^observe/m, signal, env: { TMPDIR: temporary } });
+  expect([code, readdirSync(temporary)]).toEqual([expected, []]);
+  expect(stderr).toMatch(/^error: interrupted/m);
+});
+
+test.runIf(existsSync('/proc/self'))('a folder that the system never makes is refused', async () => {
+  const { code, stderr } = await runCli(['--thin', '0.5', ...FAST, '-o', '/proc/results', MODEL]);
+  expect(stderr).toMatch(/cannot write \/proc\/results/);
+  expect(code).toBe(1);
 });
 
 const wrongUse: [what: string, args: string[], sentence: RegExp][] = [

@@ -15,13 +15,18 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** Runs the built command as a user would; Ctrl-C comes once what it says on stderr matches `interruptOn`. */
+/** Runs the built command as a user would; `signal` (Ctrl-C) comes once what it says on stderr matches `interruptOn`. */
 export function runCli(
   args: readonly string[],
-  { cwd = freshFolder(), interruptOn }: { cwd?: string; interruptOn?: RegExp } = {},
+  {
+    cwd = freshFolder(),
+    interruptOn,
+    signal = 'SIGINT',
+    env,
+  }: { cwd?: string; interruptOn?: RegExp; signal?: NodeJS.Signals; env?: Record<string, string> } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [CLI, ...args], { cwd });
+    const child = spawn(process.execPath, [CLI, ...args], { cwd, env: { ...process.env, ...env } });
     const output = { stdout: '', stderr: '' };
     child.stdout.on('data', (text) => {
       output.stdout += text;
@@ -30,7 +35,7 @@ export function runCli(
       output.stderr += text;
       if (!interruptOn?.test(output.stderr)) return;
       interruptOn = undefined;
-      child.kill('SIGINT');
+      child.kill(signal);
     });
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, ...output }));

@@ -10,6 +10,7 @@ import type {
   TrainingImage,
   TrainingMaterial,
 } from '../../src/training/material.js';
+import { inProcessEngine } from './in-process-engine.js';
 
 /** Records in memory, in the precision of those on disk. */
 export class MemoryRecords implements Records {
@@ -62,7 +63,7 @@ function rounding(values: Float32Array): Float32Array {
 }
 
 export interface MaterialOptions {
-  readonly engine: Engine;
+  readonly engine?: Engine;
   /** Of every image: [channels, space…]. */
   readonly shape: readonly number[];
   /** Training images. */
@@ -90,7 +91,7 @@ export interface MaterialOptions {
  * inside it, which is the second. A checkpoint is due at every look at the validation images.
  */
 export function memoryMaterial(options: MaterialOptions): TrainingMaterial {
-  const { engine, shape, count = 6, classes = 2, output, input = 'x' } = options;
+  const { engine = inProcessEngine, shape, count = 6, classes = 2, output, input = 'x' } = options;
   const make = options.image ?? ((index: number) => boxImage(shape, classes, index));
   const { resumed = null } = options;
   return {

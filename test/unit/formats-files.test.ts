@@ -15,7 +15,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { memoryBytes } from '../../src/formats/bytes.js';
-import { joinParts, type Part, partOf, totalLength, writeAtomically, writeFailure } from '../../src/formats/files.js';
+import {
+  joinParts,
+  moveFiles,
+  type Part,
+  partOf,
+  totalLength,
+  writeAtomically,
+  writeFailure,
+} from '../../src/formats/files.js';
 
 const root = mkdtempSync(join(tmpdir(), 'files-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -26,6 +34,49 @@ beforeEach(() => {
 });
 
 const pattern = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => (index * 7) % 253);
+
+describe('moving finished files', () => {
+  const put = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+
+  it('replaces what lies there, through links, and keeps its mode', async () => {
+    const [from, old] = [put('new', 'new'), put('old', 'old')];
+    chmodSync(old, 0o600);
+    const link = join(folder, 'link');
+    symlinkSync(old, link);
+    await moveFiles([{ from, to: link }]);
+    expect(readFileSync(old, 'utf8')).toBe('new');
+    expect(statSync(old).mode & 0o777).toBe(0o600);
+    expect(readdirSync(folder).sort()).toEqual(['link', 'old']);
+  });
+
+  it('moves nothing where one of the places is a folder', async () => {
+    const [first, second, old] = [put('first', '1'), put('second', '2'), put('old', 'old')];
+    const moves = [
+      { from: first, to: old },
+      { from: second, to: folder },
+    ];
+    await expect(moveFiles(moves)).rejects.toThrow(/is not a regular file/);
+    expect(readFileSync(old, 'utf8')).toBe('old');
+  });
+
+  it.runIf(existsSync('/dev/shm') && statSync('/dev/shm').dev !== statSync(root).dev)(
+    'copies through a link into another file system',
+    async () => {
+      const elsewhere = mkdtempSync('/dev/shm/files-');
+      try {
+        writeFileSync(join(elsewhere, 'old'), 'old');
+        symlinkSync(join(elsewhere, 'old'), join(folder, 'link'));
+        await moveFiles([{ from: put('new', 'new'), to: join(folder, 'link') }]);
+        expect(readFileSync(join(elsewhere, 'old'), 'utf8')).toBe('new');
+      } finally {
+        rmSync(elsewhere, { recursive: true });
+      }
+    },
+  );
+});
 
 describe('parts', () => {
   it('copies ranges of a source piece by piece', () => {

@@ -203,7 +203,10 @@ describe('what has no meaning here', () => {
   it.each([
     [
       'an operator of another domain',
-      { nodes: [['FusedConv', 'x w b', 'y', { activation: 'Relu' }, 'com.microsoft']] },
+      {
+        nodes: [['FusedConv', 'x w b', 'y', { activation: 'Relu' }, 'com.microsoft']],
+        more: { opsetImport: [{ version: 17 }, { domain: 'com.microsoft', version: 1 }] },
+      },
     ],
     ['an unknown operator', { nodes: [['Det', 'x', 'y']] }],
     ['an attribute that the definition does not list', { nodes: [['Relu', 'x', 'y', { consumed_inputs: [0] }]] }],
@@ -222,6 +225,11 @@ describe('files that contradict themselves', () => {
     ['no output', { moreGraph: { output: [] } }, 'its graph has no output'],
     ['an old operator set', { opset: 6 }, 'version 6 of the ONNX operators, and 7 to 23 can be read'],
     ['a new operator set', { opset: 24 }, 'version 24'],
+    [
+      'an operator of a domain without a version',
+      { nodes: [['FusedConv', 'x w b', 'y', {}, 'com.microsoft']] },
+      "it names no version of the operators of 'com.microsoft', to which FusedConv node 'FusedConv_0' belongs",
+    ],
     [
       'a value that nothing makes',
       { nodes: [['Relu', 'q', 'y']] },

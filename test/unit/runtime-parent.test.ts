@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const spawnModule = new URL('../../dist/runtime/spawn.js', import.meta.url).href;
 
 /** A process that opens a runner for the model, prints the runner's process id, and then does `last`. */
-function startParent(model: string, last: string) {
+function startParent(model: string, last: string, env: Record<string, string> = {}) {
   const script = `
     const { openRunner } = await import(${JSON.stringify(spawnModule)});
     const runner = await openRunner(${JSON.stringify(model)}, { runtime: 'onnxruntime', threads: 1 });
@@ -20,6 +21,7 @@ function startParent(model: string, last: string) {
     ${last}`;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ORT_DISABLE_TELEMETRY: undefined, ...env },
   });
   const runnerId = new Promise<number>((resolve) => {
     parent.stdout.setEncoding('utf8').once('data', (text: string) => resolve(Number(text)));
@@ -42,6 +44,13 @@ const convModel = writeConvModel(join(folder, 'conv.onnx'));
 const endlessModel = writeLoopModel(join(folder, 'endless.onnx'), 1e15);
 const startEndlessRun = "runner.run({ x: { type: 'float32', dims: [1], data: Float32Array.of(1) } }).catch(() => {});";
 
+it('the runtime leaves no file of its own anywhere', async () => {
+  const [temporary, home] = [mkdtempSync(join(folder, 'tmp-')), mkdtempSync(join(folder, 'home-'))];
+  const { parent } = startParent(convModel, 'await runner.close();', { TMPDIR: temporary, HOME: home });
+  await once(parent, 'close');
+  expect([parent.exitCode, readdirSync(temporary), readdirSync(home)]).toEqual([0, [], []]);
+});
+
 describe.concurrent('the process of a model ends with its parent', () => {
   it.each([
     ['idle, the parent is killed', convModel, 'process.kill(process.pid, "SIGKILL");'],
@@ -57,13 +66,16 @@ describe.concurrent('the process of a model ends with its parent', () => {
     expect(await hasEnded(await runnerId)).toBe(true);
   });
 
-  it('and an interrupt from the terminal is left to the parent', async () => {
-    const { parent, runnerId } = startParent(convModel, 'setTimeout(() => {}, 60_000);');
-    const id = await runnerId;
-    process.kill(id, 'SIGINT');
-    await sleep(300);
-    expect(process.kill(id, 0)).toBe(true);
-    parent.kill('SIGKILL');
-    expect(await hasEnded(id)).toBe(true);
-  });
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'])(
+    'and %s, which reaches all of a group, is left to the parent',
+    async (signal) => {
+      const { parent, runnerId } = startParent(convModel, 'setTimeout(() => {}, 60_000);');
+      const id = await runnerId;
+      process.kill(id, signal);
+      await sleep(300);
+      expect(process.kill(id, 0)).toBe(true);
+      parent.kill('SIGKILL');
+      expect(await hasEnded(id)).toBe(true);
+    },
+  );
 });

@@ -2,7 +2,7 @@ import type { GraphBuilder } from '../../ir/builder.js';
 import type { Graph } from '../../ir/graph.js';
 import type { Tensor } from '../../ir/tensor.js';
 import { semantics } from '../../ops/index.js';
-import type { Engine } from '../engine.js';
+import type { Engine, Optimization } from '../engine.js';
 import { Kernels } from '../kernels.js';
 import { BlockedKernels } from './kernels.js';
 import { blockProbe, readBlock } from './probe.js';
@@ -11,10 +11,16 @@ import { halvesAgree, selfCheckGraph } from './self-check.js';
 export interface ChosenKernels {
   /** 'plain', or 'blocked' with the number of channels in a block. */
   readonly name: 'plain' | `blocked${number}`;
+  /** How far the runtime should rewrite what is made of them. */
+  readonly optimization: Optimization;
   create(builder: GraphBuilder): Kernels;
 }
 
-const PLAIN: ChosenKernels = { name: 'plain', create: (builder) => new Kernels(builder) };
+const PLAIN: ChosenKernels = {
+  name: 'plain',
+  optimization: 'extended',
+  create: (builder) => new Kernels(builder),
+};
 
 /**
  * The fastest kernels that compute the right numbers here. The blocked ones use operators of the runtime that come
@@ -26,7 +32,12 @@ export async function chooseKernels(engine: Engine): Promise<ChosenKernels> {
     const [layout] = await outputsOf(engine, blockProbe(semantics));
     const block = readBlock(layout);
     if (block === undefined) return PLAIN;
-    const blocked: ChosenKernels = { name: `blocked${block}`, create: (builder) => new BlockedKernels(builder, block) };
+    const blocked: ChosenKernels = {
+      name: `blocked${block}`,
+      // Nothing is left to rewrite; the step then loads faster and takes less memory.
+      optimization: 'disabled',
+      create: (builder) => new BlockedKernels(builder, block),
+    };
     const outputs = await outputsOf(engine, selfCheckGraph(semantics, [PLAIN.create, blocked.create]));
     return halvesAgree(outputs) ? blocked : PLAIN;
   } catch {

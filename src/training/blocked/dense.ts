@@ -284,7 +284,7 @@ export class DenseConvolutions {
   }
 }
 
-export function isPointwise({ shape }: Value, how: Convolution): boolean {
+function isPointwise({ shape }: Value, how: Convolution): boolean {
   const isUnit = how.strides.every((stride) => stride === 1);
   return (
     isUnit && shape.slice(2).every((size) => size === 1) && [...how.padsBegin, ...how.padsEnd].every((pad) => pad === 0)

@@ -59,6 +59,7 @@ export class BlockedKernels extends Kernels {
     const window = readWindow(given as Resolved<typeof WINDOW_ATTRIBUTES>, 2);
     if (window.autoPad !== 'NOTSET') return undefined;
     if (op === 'MaxPool') return this.maxPool(x, window);
+    if (window.dilations.some((dilation) => dilation !== 1)) return undefined;
     return this.#pool(op, x, window, { count_include_pad: Number(given.count_include_pad) });
   }
 

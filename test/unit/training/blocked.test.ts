@@ -108,6 +108,7 @@ describe.skipIf(block === undefined).each(Object.entries(LAYOUTS))('%s', (_, { b
         y,
         k.operator('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2], ceil_mode: 0 }),
         k.maxPool(x, overlapping),
+        k.maxPool(x, { ...overlapping, dilations: [2, 2] }),
         k.operator('AveragePool', [x], { kernel_shape: [2, 2], strides: [2, 2] }),
         k.operator('AveragePool', [x], { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [2, 2] }),
         k.repeat(x, [2, 3]),

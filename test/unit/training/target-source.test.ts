@@ -1,25 +1,17 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { diskFull } from '../../../src/errors.js';
 import type { Graph } from '../../../src/ir/graph.js';
 import { Tensor } from '../../../src/ir/tensor.js';
-import { type OpenEngine, openEngine } from '../../../src/recipe/engine.js';
 import type { MapPlan } from '../../../src/training/batches.js';
 import type { LoadedGraph } from '../../../src/training/engine.js';
 import type { TrainingImage } from '../../../src/training/material.js';
 import { type TargetPlan, TargetSource } from '../../../src/training/target-source.js';
+import { inProcessEngine } from '../../support/in-process-engine.js';
 import { Net } from '../../support/patterns-net.js';
 import { boxImage, type MaterialOptions, MemoryRecords, memoryMaterial } from '../../support/training-material.js';
 
 const SHAPE = [1, 4, 4];
 const COUNT = 5;
-
-let engine: OpenEngine;
-
-beforeEach(async () => {
-  engine = await openEngine({ threads: 1 });
-});
-
-afterEach(() => engine.close());
 
 function teacher(channels: number, end: 'Sigmoid' | 'Softmax'): Graph {
   const net = new Net('teacher', 2);
@@ -46,11 +38,11 @@ interface Opened {
 }
 
 function open(graph: Graph, plan: TargetPlan, options: Partial<MaterialOptions> = {}): Opened {
-  const material = memoryMaterial({ engine, shape: SHAPE, count: COUNT, output: 'y', ...options });
+  const material = memoryMaterial({ shape: SHAPE, count: COUNT, output: 'y', ...options });
   const [runs, warnings]: [number[], string[]] = [[], []];
   const make = options.image ?? ((index: number) => boxImage(SHAPE, options.classes ?? 2, index));
   const loadTeacher = async (): Promise<LoadedGraph> => {
-    const loaded = await engine.load(graph);
+    const loaded = await inProcessEngine.load(graph);
     return {
       run(inputs) {
         const data = String(inputs.get('x')?.toFloat32());
@@ -69,7 +61,7 @@ function open(graph: Graph, plan: TargetPlan, options: Partial<MaterialOptions> 
 }
 
 async function answer(graph: Graph, { input }: TrainingImage): Promise<Float32Array> {
-  const loaded = await engine.load(graph);
+  const loaded = await inProcessEngine.load(graph);
   return (await loaded.run(new Map([['x', Tensor.floats(input, [1, ...SHAPE])]]))).get('y')!.toFloat32();
 }
 

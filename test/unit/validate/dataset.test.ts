@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Dataset, openDataset, type Sample } from '../../../src/validate/dataset.js';
+import { openData } from '../../../src/validate/open-data.js';
 import { assertDisjoint, splitByGroup } from '../../../src/validate/splits.js';
 
 let folder = '';
@@ -120,6 +121,15 @@ describe('opening', () => {
     await mkdir(join(folder, 'masks'));
     await expect(openDataset(folder)).rejects.toThrow(/9 images without .*: 0\.png, 1\.png, 2\.png, 3\.png, 4\.png, …/);
     await expect(openDataset(join(folder, 'absent'))).rejects.toThrow(/cannot read .*absent/);
+  });
+});
+
+describe('the table of groups', () => {
+  it('is that of the test images where there are no others', async () => {
+    await put({ '1.png': '', '2.png': '', 'table.csv': 'file,group\n1.png,one\n2.png,one\n' });
+    const open = (groups: string) => openData({ testData: folder, groups: join(folder, groups), seed: 0 });
+    expect((await open('table.csv')).test?.samples.map(({ group }) => group)).toEqual(['one', 'one']);
+    await expect(open('absent.csv')).rejects.toThrow(/cannot read .*absent\.csv/);
   });
 });
 

@@ -54,9 +54,20 @@ describe('guessing labels', () => {
 });
 
 describe('loading', () => {
+  const sizes = (stored: readonly number[], spatial = stored) => ({ stored, spatial });
+
+  it('refuses a mask of another size than its image, as stored or as the model sees it', async () => {
+    const file = await maskFile([0, 255, 255, 0, 0, 255], 3);
+    const load = (stored: number[], spatial: number[]) =>
+      loadMask(file, { 0: 0, 255: 1 }, [4, 4], sizes(stored, spatial));
+    expect((await load([2, 3], [4, 4])).shape).toEqual([4, 4]);
+    expect((await load([8, 8], [2, 3])).shape).toEqual([4, 4]);
+    await expect(load([8, 8], [4, 4])).rejects.toThrow(/is a mask of 2 x 3 pixels, but its image has 8 x 8/);
+  });
+
   it('gives classes, scaled by the nearest pixel', async () => {
     const file = await maskFile([0, 255, 255, 0], 2);
-    const mask = await loadMask(file, { 0: 0, 255: 1 }, [4, 4]);
+    const mask = await loadMask(file, { 0: 0, 255: 1 }, [4, 4], sizes([2, 2]));
     expect(mask.shape).toEqual([4, 4]);
     expect([...mask.data]).toEqual([0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0]);
   });
@@ -64,9 +75,9 @@ describe('loading', () => {
   it('reads arrays of any rank, which must have the size', async () => {
     const file = join(folder, 'volume.npy');
     await writeFile(file, encodeNpy(Uint8Array.of(0, 1, 2, 0, 1, 2, 0, 1), [1, 2, 2, 2]));
-    const mask = await loadMask(file, { 0: 0, 1: 1, 2: 2 }, [2, 2, 2]);
+    const mask = await loadMask(file, { 0: 0, 1: 1, 2: 2 }, [2, 2, 2], sizes([2, 2, 2]));
     expect(mask).toEqual({ shape: [2, 2, 2], data: Uint8Array.of(0, 1, 2, 0, 1, 2, 0, 1) });
-    await expect(loadMask(file, { 0: 0, 1: 1, 2: 2 }, [4, 2, 2])).rejects.toThrow(
+    await expect(loadMask(file, { 0: 0, 1: 1, 2: 2 }, [4, 2, 2], sizes([2, 2, 2]))).rejects.toThrow(
       /1 x 2 x 2 x 2, but the model's output has/,
     );
   });
@@ -75,14 +86,16 @@ describe('loading', () => {
     const image = { width: 2, height: 1, channels: 3, depth: 8 } as const;
     const file = join(folder, 'colour.png');
     await writeFile(file, await encodePng({ ...image, data: Uint8Array.of(0, 0, 0, 9, 9, 9) }));
-    expect((await loadMask(file, { 0: 0, 9: 1 }, [1, 2])).data).toEqual(Uint8Array.of(0, 1));
+    expect((await loadMask(file, { 0: 0, 9: 1 }, [1, 2], sizes([1, 2]))).data).toEqual(Uint8Array.of(0, 1));
     await writeFile(file, await encodePng({ ...image, data: Uint8Array.of(0, 0, 0, 9, 0, 0) }));
-    await expect(loadMask(file, { 0: 0, 9: 1 }, [1, 2])).rejects.toThrow(/mask in colour/);
+    await expect(loadMask(file, { 0: 0, 9: 1 }, [1, 2], sizes([1, 2]))).rejects.toThrow(/mask in colour/);
   });
 
   it('refuses a value without a label, by name', async () => {
     const file = await maskFile([0, 7]);
-    await expect(loadMask(file, { 0: 0 }, [1, 2])).rejects.toThrow(/holds the value 7, which has no label/);
+    await expect(loadMask(file, { 0: 0 }, [1, 2], sizes([1, 2]))).rejects.toThrow(
+      /holds the value 7, which has no label/,
+    );
   });
 });
 
