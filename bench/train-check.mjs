@@ -11,6 +11,9 @@ import { openPeer, writePeerFiles } from './train-peer.mjs';
 
 const STEP = 100;
 
+/** So large that a wrong gradient shows in the parameters. */
+const RATE = 1;
+
 /** Seeds are tried until so many have had the same decisions. */
 const MOST_SEEDS = 10;
 const ENOUGH = 2;
@@ -20,27 +23,27 @@ const LOSS_TOLERANCE = 1e-5;
 const TOLERANCES = { parameters: 1e-4, average: 1e-4, statistics: 1e-4, squares: 1e-3, gradient: 1e-3 };
 
 /**
- * Compares one step with PyTorch in double precision, from the same weights, batch and state, for several seeds. Losses
- * must always agree; tensors where every ReLU and pooling decision falls on the same side, which rounding at near ties
- * prevents for some seeds (so it does for PyTorch in single precision).
+ * Compares one step with PyTorch in double precision, from the same weights, batch and state, for several seeds. At near
+ * ties rounding makes a ReLU or a pooling window decide otherwise, in single precision PyTorch's too, which says nothing
+ * about formulas: the peer is given our ReLU decisions, and tensors are judged where all pooling maxima agree. Losses
+ * must always.
  */
 export async function checkStep(engine, net, kernels, shape) {
   let sameDecisions = 0;
   let isRight = true;
   for (let seed = 1; seed <= MOST_SEEDS && sameDecisions < ENOUGH; seed++) {
     const { losses, tensors, otherDecisions } = await compareStep(engine, net, kernels, { ...shape, seed });
-    const isSame = otherDecisions === 0;
+    const isSame = otherDecisions.pools === 0;
     sameDecisions += isSame ? 1 : 0;
     const worst = Object.entries(tensors).map(([name, { error, of }]) => `${name} ${error.toExponential(1)} (${of})`);
     const isWithin = !isSame || Object.entries(tensors).every(([name, { error }]) => error <= TOLERANCES[name]);
     const isGood = losses <= LOSS_TOLERANCE && isWithin;
     isRight &&= isGood;
     console.log(
-      `  seed ${seed}: ${isGood ? 'ok' : 'WRONG'}; ${otherDecisions} other decisions; losses ${losses.toExponential(1)}; worst tensors: ${worst.join(', ')}`,
+      `  seed ${seed}: ${isGood ? 'ok' : 'WRONG'}; other decisions: ${otherDecisions.given} of ReLUs (given), ${otherDecisions.pools} of pools; losses ${losses.toExponential(1)}; worst tensors: ${worst.join(', ')}`,
     );
   }
-  if (sameDecisions === 0)
-    console.log('  WRONG: no seed with the same decisions everywhere, so tensors were not judged');
+  if (sameDecisions === 0) console.log('  WRONG: no seed with the same pooling maxima, so tensors were not judged');
   return isRight && sameDecisions > 0;
 }
 
@@ -50,7 +53,7 @@ async function compareStep(engine, net, kernels, { seed, ...shape }) {
     const training = buildTraining(buildNet(net, { ...shape, seed }), shape);
     const step = buildTrainingStep(training, kernels.create);
     const data = makeData(training, step.layout, { ...shape, seed: seed + 100 });
-    const numbers = numbersOf(STEP);
+    const numbers = numbersOf(STEP, { rate: RATE });
     const ours = await runStep(engine, step, data, numbers);
     for (const [i, values] of (await activations(engine, training, step.layout, data, kernels)).entries())
       writeFileSync(

@@ -166,30 +166,49 @@ class Training:
         self.write("squares", self.net["parameters"], {n: state[p]["exp_avg_sq"] for n, p in self.names.items()})
         means, variances = zip(*self.net["statistics"])
         self.write("statistics", [*means, *variances], dict(self.model.named_buffers()))
-        return {"losses": losses, "otherDecisions": decisions.different}
+        return {"losses": losses, "otherDecisions": decisions.counts()}
 
     def write(self, name, places, values):
         vector = torch.cat([values[place["name"]].detach().reshape(-1) for place in places])
         (self.folder / f"next-{name}.bin").write_bytes(array("d", vector.tolist()).tobytes())
 
 
+class GivenReLU(nn.Module):
+    """A ReLU whose decisions are given, as another engine took them; counts those that it would take otherwise."""
+
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+        self.different = 0
+
+    def forward(self, x):
+        self.different += int(((x > 0) != self.mask).sum())
+        return x * self.mask
+
+
 class Decisions:
-    """Counts where a ReLU or a pooling maximum falls on another side than in the activations of the folder."""
+    """Gives all ReLUs the decisions of the folder's activations; counts pooling maxima that are in other places there."""
 
     def __init__(self, training):
         self.training = training
-        self.different = 0
+        self.pools = 0
         self.units = [module for module in training.model.modules() if isinstance(module, Unit)]
         for index, unit in enumerate(self.units):
-            unit.register_forward_hook(lambda module, _, output, index=index: self.compare(index, output.detach()))
+            unit.register_forward_hook(lambda _, inputs, output, index=index: self.compare(index, output.detach()))
+            unit.norm.register_forward_hook(lambda _, inputs, output, index=index: self.give(index, output.shape))
+
+    def give(self, index, shape):
+        self.units[index].relu = GivenReLU(self.training.tensor(f"activation{index}", shape) > 0)
 
     def compare(self, index, output):
-        other = self.training.tensor(f"activation{index}", output.shape)
-        self.different += int(((output > 0) != (other > 0)).sum())
-        is_skip = index < 2 * LEVELS and index % 2 == 1
-        if is_skip:
+        is_pooled = index < 2 * LEVELS and index % 2 == 1
+        if is_pooled:
+            other = self.training.tensor(f"activation{index}", output.shape)
             places, others = (F.max_pool2d(map, 2, return_indices=True)[1] for map in (output, other))
-            self.different += int((places != others).sum())
+            self.pools += int((places != others).sum())
+
+    def counts(self):
+        return {"given": sum(unit.relu.different for unit in self.units), "pools": self.pools}
 
 
 def main():

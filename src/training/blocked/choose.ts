@@ -2,7 +2,7 @@ import type { GraphBuilder } from '../../ir/builder.js';
 import type { Graph } from '../../ir/graph.js';
 import type { Tensor } from '../../ir/tensor.js';
 import { semantics } from '../../ops/index.js';
-import type { Engine, Optimization } from '../engine.js';
+import type { Engine, StepOptions } from '../engine.js';
 import { Kernels } from '../kernels.js';
 import { BlockedKernels } from './kernels.js';
 import { blockProbe, readBlock } from './probe.js';
@@ -12,7 +12,7 @@ export interface ChosenKernels {
   /** 'plain', or 'blocked' with the number of channels in a block. */
   readonly name: 'plain' | `blocked${number}`;
   /** How far the runtime should rewrite what is made of them. */
-  readonly optimization: Optimization;
+  readonly optimization: NonNullable<StepOptions['optimization']>;
   create(builder: GraphBuilder): Kernels;
 }
 

@@ -71,7 +71,9 @@ describe('distillation lowers the loss', () => {
     ['one dimension', () => unet([16], sigmoid), {}],
   ])('%s', async (_, make, material) => {
     const run = await distilled(make(), material);
-    for (const term of ['entropy', 'dice', 'features']) expect(run.curve(term)[2]).toBeLessThan(run.curve(term)[0]);
+    const loss = (look: number) =>
+      ['entropy', 'dice', 'features'].reduce((sum, term) => sum + run.curve(term)[look], 0);
+    expect(loss(2)).toBeLessThan(0.95 * loss(0));
     expect(run.change).toMatchObject({ action: 'distilled', stepsDone: 60, batch: 4, curveSteps: [0, 20, 40, 60] });
     expect(run.resolved.distill).toMatchObject({ steps: 60, batch: 4, rate: 0.02 });
     expect(run.details).toContainEqual(expect.stringMatching(/^step 60\/60, .* images\/s, entropy 0\.\d+ dice/));
@@ -103,7 +105,7 @@ describe('a run', () => {
     await distilled(teacher, { onCheckpoint, count: 6 });
     const resumed = await distilled(teacher, { resumed: bytes[2] });
     expect(weights(resumed)).toEqual(weights(whole));
-    expect(resumed.change).toEqual(whole.change);
+    expect({ ...resumed.change, stepsShare: 0 }).toEqual({ ...whole.change, stepsShare: 0 });
     expect(resumed.details).not.toContainEqual(expect.stringMatching(/^step 40\/60/));
     expect(weights(await distilled(teacher, {}, { rate: 0.01 }))).not.toEqual(weights(whole));
   });
@@ -151,7 +153,7 @@ describe('a run', () => {
   });
 
   it('warns of a network that stays short of the original, with what would help', async () => {
-    const run = await distilled(teacher, {}, { steps: 2, rate: 1e-6, start: 'random', margin: 0.001 });
+    const run = await distilled(teacher, { classes: 0 }, { steps: 2, rate: 1e-6, start: 'random' });
     expect(run.warnings.at(-1)).toMatch(/stays \d.\d+ below the original's Dice on validation images.*would help/);
   });
 
