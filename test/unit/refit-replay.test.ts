@@ -2,9 +2,9 @@ import { expect, test } from 'vitest';
 import { Tensor } from '../../src/ir/tensor.js';
 import { semantics } from '../../src/ops/index.js';
 import type { Calibration, PassContext } from '../../src/passes/pass.js';
-import type { Shelf } from '../../src/training/engine.js';
 import { Replay } from '../../src/passes/refitting/replay.js';
 import { openEngine } from '../../src/recipe/engine.js';
+import type { Shelf } from '../../src/training/engine.js';
 import { Net } from '../support/patterns-net.js';
 
 test('keeps on disk only what is still to be read', async () => {
@@ -40,7 +40,14 @@ test('keeps on disk only what is still to be read', async () => {
       engine: { ...engine, shelf: counting },
       images: [async () => new Map([[values[0], image]])],
     };
-    const context: PassContext = { semantics, seed: 0, note: () => {}, resolve: () => {}, warn: () => {}, progress: () => {} };
+    const context: PassContext = {
+      semantics,
+      seed: 0,
+      note: () => {},
+      resolve: () => {},
+      warn: () => {},
+      progress: () => {},
+    };
     const goals = [...values, skip];
     const replay = new Replay(context, calibration, graph, goals);
     const held: number[] = [];

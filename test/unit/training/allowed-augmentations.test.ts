@@ -78,7 +78,9 @@ describe('what the original answers alike may be varied', () => {
 
   it('also where a background fills most of the images', async () => {
     const net = new Net('classes');
-    const kernel = [...LEFT_EDGE.map((value) => -20 * value), ...LEFT_EDGE.map((value) => 20 * value)];
+    // Answers one pixel beside the boxes: mirrored, two of their twelve columns are wrong, but little of the image.
+    const beside = [0, 0, 0, 20, 0, 0, 0, 0, 0];
+    const kernel = [...beside.map((value) => -value), ...beside];
     const weight = net.constant('w', Tensor.floats(kernel, [2, 1, 3, 3]));
     const bias = net.constant('b', Tensor.floats([10, -10]));
     const scores = net.op('Conv', [net.input(['n', ...SHAPE]), weight, bias], { pads: [1, 1, 1, 1] });
