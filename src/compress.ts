@@ -24,6 +24,7 @@ import { NO_DATA, openData, reportedSplit, type Splits } from './validate/open-d
 /** How a run shows itself while it goes on. */
 export interface Progress {
   readonly signal?: AbortSignal;
+  readonly onWarning?: (message: string) => void;
   readonly onProgress?: (task: string, done: number, total: number, detail?: string) => void;
 }
 
@@ -51,6 +52,7 @@ async function runPlan(graph: Graph, options: FullOptions, splits: Splits, progr
     check: options.check,
     signal: progress.signal,
     calibration,
+    onWarning: progress.onWarning,
     onProgress: (pass, fraction, detail) => progress.onProgress?.(pass, Math.round(fraction * 100), 100, detail),
   };
   try {

@@ -1,6 +1,6 @@
 import { compressFile } from '../compress.js';
 import { badOption } from '../errors.js';
-import type { Options } from '../options.js';
+import { OPTIONS, type Options } from '../options.js';
 import type { PassReport } from '../passes/run.js';
 import { accuracySentence, resultTable } from '../report/table.js';
 import type { Report } from '../report/types.js';
@@ -10,7 +10,8 @@ import { interruptSignal, openTerminal, type Terminal } from './terminal.js';
 export async function runCompress(file: string, options: Options): Promise<number> {
   checkFormats(options.format);
   const terminal = openTerminal(options);
-  const report = await compressFile(file, options, { signal: interruptSignal(), onProgress: terminal.onProgress });
+  const { onProgress, onWarning } = terminal;
+  const report = await compressFile(file, options, { signal: interruptSignal(), onProgress, onWarning });
   terminal.finish();
   printReport(report, options, terminal);
   const equivalent = report.accuracy?.tost.equivalent === true;
@@ -59,14 +60,47 @@ function nextCommand(report: Report, options: Options): string {
     return `To measure what it cost: unet-compress validate ${quote(report.original.file)} ${quote(artifact.file)} --data <folder with images/ and masks/>`;
   if (artifact.accuracy.tost.equivalent)
     return `To see where the parameters are: unet-compress inspect ${quote(artifact.file)}`;
-  const milder = milderFlags(options);
-  if (milder === '') return `To see what is left: unet-compress inspect ${quote(artifact.file)}`;
   const folders = [
     ['--data', options.data],
     ['--test-data', options.testData],
     ['--out', options.out],
   ].flatMap(([flag, folder]) => (folder === undefined ? [] : [flag, quote(folder)]));
-  return `To win accuracy back, keep more: ${['unet-compress', milder, ...folders, quote(report.original.file)].join(' ')}`;
+  const teach = options.data === undefined ? ['--data <folder with images>'] : [];
+  if (!options.distill && isChanged(options))
+    return `To win the accuracy back: ${['unet-compress', ...sameFlags(options, quote), '--distill', ...teach, ...folders, quote(report.original.file)].join(' ')}`;
+  const milder = milderFlags(options);
+  if (milder === '') return `To see what is left: unet-compress inspect ${quote(artifact.file)}`;
+  return `To win accuracy back, keep more: ${['unet-compress', milder, '--distill', ...folders, quote(report.original.file)].join(' ')}`;
+}
+
+/** Options that say what becomes of the model, in the order of the help text. */
+const CHANGING = [
+  'thin',
+  'thinShape',
+  'width',
+  'round',
+  'keepLayer',
+  'exclude',
+  'separable',
+  'rank',
+  'maxError',
+  'align',
+  'fp16',
+] as const satisfies readonly (keyof Options)[];
+
+function isChanged(options: Options): boolean {
+  return options.thin !== undefined || options.width !== undefined || options.separable !== undefined;
+}
+
+/** What was given, as it is typed. */
+function sameFlags(options: Options, quote: (text: string) => string): string[] {
+  return CHANGING.flatMap((name) => {
+    const value = options[name];
+    const [flag] = OPTIONS[name].flags.split(' ');
+    if (value === undefined || value === false) return [];
+    if (value === true) return [flag];
+    return [value].flat().flatMap((item) => [flag, quote(String(item))]);
+  });
 }
 
 /** The same passes with less taken away: twice the channels, rank or accuracy, up to half of what is missing. */

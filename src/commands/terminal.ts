@@ -12,6 +12,8 @@ export interface Terminal {
   detail(text: string): void;
   /** A long step: a bar with rate and time left on a terminal, a line a task elsewhere. */
   readonly onProgress: (task: string, done: number, total: number, detail?: string) => void;
+  /** A warning, as soon as it is known. */
+  readonly onWarning: (message: string) => void;
   /** Removes the bar; call before the result. */
   finish(): void;
 }
@@ -30,6 +32,11 @@ export function openTerminal({ json, quiet, verbose }: TerminalOptions): Termina
     say: (text) => quiet || error(text),
     detail: (text) => verbose && error(text),
     onProgress: progress.update,
+    onWarning(message) {
+      if (quiet) return;
+      progress.finish();
+      error(`warning: ${message}`);
+    },
     finish: progress.finish,
   };
 }
@@ -68,17 +75,40 @@ function barProgress(): ProgressView {
   };
 }
 
-/** Where nothing can be redrawn: one line when a task starts. */
+/** Time between two lines of one task where nothing can be redrawn. */
+const LINE_MS = 30_000;
+
+/** Where nothing can be redrawn: a line when a task starts, and now and then one that says how far it has come. */
 function lineProgress(print: (text: string) => void): ProgressView {
   let task = '';
+  let started = 0;
+  let last = 0;
   return {
     finish: () => {},
-    update(name, _, total) {
-      if (name === task) return;
-      task = name;
-      print(total === 100 ? `${name} …` : `${name}: ${total} …`);
+    update(name, done, total, detail = '') {
+      const now = performance.now();
+      if (name !== task) {
+        task = name;
+        started = now;
+        last = now;
+        print(total === 100 ? `${name} …` : `${name}: ${total} …`);
+      } else if (now - last >= LINE_MS) {
+        last = now;
+        print(
+          [`${name}: ${Math.round((100 * done) / total)} %`, timeLeft(now - started, done / total), detail]
+            .filter(Boolean)
+            .join(', '),
+        );
+      }
     },
   };
+}
+
+/** By the time that the part which is done took; nothing at the very start. */
+function timeLeft(elapsed: number, fraction: number): string {
+  if (fraction <= 0 || fraction >= 1) return '';
+  const seconds = Math.round((elapsed * (1 - fraction)) / fraction / 1000);
+  return seconds < 90 ? `${seconds} s left` : `${Math.round(seconds / 60)} min left`;
 }
 
 const INTERRUPTIONS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

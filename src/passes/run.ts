@@ -32,6 +32,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   readonly calibration?: Calibration;
   readonly teaching?: Teaching;
+  /** A warning of a pass, as soon as it is known; it is among the results as well. */
+  readonly onWarning?: (message: string) => void;
   readonly onProgress?: (pass: string, fraction: number, detail?: string) => void;
 }
 
@@ -93,7 +95,10 @@ function contextFor(current: Step, options: RunOptions, { changes, warnings, res
     calibration: options.calibration,
     teaching: options.teaching,
     note: (change) => changes.push(change),
-    warn: (message) => warnings.push(message),
+    warn(message) {
+      warnings.push(message);
+      options.onWarning?.(message);
+    },
     resolve: (values) => {
       resolved[current.name] = values;
     },

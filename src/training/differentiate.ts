@@ -18,7 +18,7 @@ export interface ReplayOptions {
 }
 
 /** Statistics of a batch before one normalization, by channel. */
-export interface BatchStatistics {
+interface BatchStatistics {
   readonly node: Node;
   readonly mean: Value;
   readonly variance: Value;

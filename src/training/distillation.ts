@@ -18,7 +18,7 @@ import { Stopwatch } from './stopwatch.js';
 import { openStudentStep, type StudentStep } from './student-step.js';
 import { stepsWithin } from './timed-start.js';
 
-export interface DistillationContext {
+interface DistillationContext {
   readonly semantics: Semantics;
   readonly seed: number;
   readonly signal?: AbortSignal;

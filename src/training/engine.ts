@@ -16,7 +16,7 @@ export interface StepOptions {
 }
 
 /** What a process holds in memory: now, and at most so far. */
-export interface MemoryUse {
+interface MemoryUse {
   readonly rssBytes: number;
   readonly peakRssBytes: number;
 }

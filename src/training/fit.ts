@@ -40,6 +40,9 @@ export interface Fitted {
 /** Share of a batch's statistics in the running ones. */
 const MIXING = 0.1;
 
+/** Share of the steps before which no stall is counted. */
+const STALL_FROM = 0.4;
+
 /** A loss so many times the mean of those before counts as exploded; a long gradient does not, it is clipped. */
 const EXPLOSION = 100;
 
@@ -136,7 +139,7 @@ async function evaluated(
   const { average: parameters, statistics } = state;
   const score = await hooks.evaluate(parameters, statistics);
   const { step } = before;
-  const rises = !before.best || score > before.best.score;
+  const rises = !before.best || score > before.best.score || Number.isNaN(before.best.score);
   return {
     ...before,
     state,
@@ -145,8 +148,10 @@ async function evaluated(
   };
 }
 
-function isStalled({ step, best }: Checkpoint, { evaluateEvery, patience }: FitPlan): boolean {
-  return best !== null && step - best.step >= patience * evaluateEvery;
+/** The rate must have begun to fall before a stall means anything: a start may drop first, and rise late. */
+function isStalled({ step, best }: Checkpoint, { steps, evaluateEvery, patience }: FitPlan): boolean {
+  const lastRise = Math.max(best?.step ?? 0, STALL_FROM * steps);
+  return step - lastRise >= patience * evaluateEvery;
 }
 
 function asValues(state: Checkpoint['state']): Values {

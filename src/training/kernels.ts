@@ -27,7 +27,7 @@ export interface Convolution {
 }
 
 /** Cheap functions that a kernel can apply to its result in the same pass. `step` is 1 above zero, else 0. */
-export type Activation = 'relu' | 'step';
+type Activation = 'relu' | 'step';
 
 export interface AffineOptions {
   /** Added to the result before the activation; of the shape of `x`. */
@@ -342,7 +342,7 @@ export function allAxes(a: Value): number[] {
   return a.shape.map((_, axis) => axis);
 }
 
-export function axesBesideChannels(a: Value): number[] {
+function axesBesideChannels(a: Value): number[] {
   return allAxes(a).filter((axis) => axis !== 1);
 }
 

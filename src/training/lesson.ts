@@ -16,7 +16,7 @@ import { type TargetPlan, TargetSource } from './target-source.js';
 import { teacherGraph } from './teacher.js';
 
 /** An output that the student learns. */
-export interface LessonOutput {
+interface LessonOutput {
   /** Scores of the student. */
   readonly value: string;
   readonly reading: ScoreOutput['reading'];
@@ -24,7 +24,7 @@ export interface LessonOutput {
   readonly target: TargetPlan;
 }
 
-export interface LessonFeature extends FeaturePlan {
+interface LessonFeature extends FeaturePlan {
   readonly target: TargetPlan;
 }
 

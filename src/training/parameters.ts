@@ -2,7 +2,7 @@ import type { Graph, Node } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 
 /** Where a trained constant lies in the packed vectors of the step. */
-export interface Parameter {
+interface Parameter {
   readonly name: string;
   readonly shape: readonly number[];
   readonly offset: number;
@@ -10,7 +10,7 @@ export interface Parameter {
 }
 
 /** Where the running statistics of a batch normalization lie: the means first, then as many variances. */
-export interface StatisticsPlace {
+interface StatisticsPlace {
   readonly node: string;
   readonly mean: string;
   readonly variance: string;

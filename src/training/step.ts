@@ -7,14 +7,14 @@ import { ADAMW, adamW, type OptimizerSettings } from './optimizer.js';
 import { type ParameterLayout, parametersOf } from './parameters.js';
 
 /** An output of the training graph with a target of its shape. */
-export interface OutputTerm {
+interface OutputTerm {
   readonly value: string;
   readonly reading: OutputReading;
   readonly weight: number;
 }
 
 /** A value of the training graph that should recreate a map of the teacher. */
-export interface FeatureTerm {
+interface FeatureTerm {
   readonly value: string;
   readonly distance: 'squares' | 'absolute';
   readonly weight: number;
@@ -39,7 +39,7 @@ export interface Step {
 }
 
 /** Names of the step's inputs that hold its state, with the vector each starts from. */
-export const STATE = ['parameters', 'momentum', 'squares', 'average', 'statistics'] as const;
+const STATE = ['parameters', 'momentum', 'squares', 'average', 'statistics'] as const;
 
 /** The input with the numbers of a step, in this order; see `StepNumbers`, and the weight of a batch's statistics. */
 export const NUMBERS = 'numbers';

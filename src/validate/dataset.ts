@@ -1,5 +1,5 @@
 /** A folder of images, with masks where there are any, and which of the images belong together. */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, parse } from 'node:path';
 import { badDataFile, badDataset, cannotRead } from '../errors.js';
 import { readCsv } from '../formats/csv.js';
@@ -38,7 +38,7 @@ export interface DatasetOptions {
  * @throws CompressError where there is no image, images and masks do not pair up, or the table does not fit the images
  */
 export async function openDataset(folder: string, options: DatasetOptions = {}): Promise<Dataset> {
-  const folders = (await list(folder)).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  const folders = await listFolders(folder);
   if (folders.includes('masks') && !folders.includes('images')) {
     throw badDataset(folder, 'has masks/ but no images/; put the images that belong to the masks there');
   }
@@ -138,6 +138,19 @@ function readSpacing(file: string, row: Record<string, string>): readonly number
 async function findManifest(folder: string): Promise<string | null> {
   const entries = await list(folder);
   return entries.some((entry) => entry.name === 'manifest.csv') ? join(folder, 'manifest.csv') : null;
+}
+
+/** Names of the folders in a folder, links to folders included. */
+async function listFolders(folder: string): Promise<string[]> {
+  const entries = await list(folder);
+  const isFolder = await Promise.all(
+    entries.map(async (entry) => {
+      if (!entry.isSymbolicLink()) return entry.isDirectory();
+      const target = await stat(join(folder, entry.name)).catch(() => undefined);
+      return target?.isDirectory() ?? false;
+    }),
+  );
+  return entries.filter((_, i) => isFolder[i]).map((entry) => entry.name);
 }
 
 function list(folder: string) {

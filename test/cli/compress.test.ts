@@ -67,7 +67,9 @@ test('the last line keeps the passes and the folders of the command that it wins
   const args = ['--thin', '0.125', '--separable', '--latency', 'none', '-q', '-o', 'small'];
   const { stdout } = await runCli([...args, '--test-data', join(SAMPLE, 'test'), MODEL]);
   const last = stdout.trim().split('\n').at(-1);
-  expect(last).toContain('unet-compress --thin 0.25 --separable depthwise --rank 2 --test-data ');
+  expect(last).toContain(
+    'unet-compress --thin 0.125 --separable depthwise --distill --data <folder with images> --test-data ',
+  );
   expect(last).toContain(` --out small ${MODEL}`);
 });
 

@@ -17,7 +17,7 @@ export interface OneNode {
 }
 
 /** A graph of one node; its inputs are x0, x1, … by the operands' numbers. */
-export function oneNode({ op, inputs, attributes = {} }: OneNode): Graph {
+function oneNode({ op, inputs, attributes = {} }: OneNode): Graph {
   const builder = new GraphBuilder(semantics);
   const names = inputs.map((input, i) => {
     if (!input) return '';

@@ -3,7 +3,7 @@ import { NOWHERE } from './along-axis.js';
 /** What an output coordinate of an interpolation reads: input coordinates and their weights; none in extrapolation. */
 export type Row = readonly Tap[];
 
-export interface Tap {
+interface Tap {
   readonly from: number;
   readonly weight: number;
 }
