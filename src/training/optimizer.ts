@@ -42,7 +42,7 @@ export function adamW(
   { betas, epsilon, weightDecay, clip }: OptimizerSettings,
 ): { state: OptimizerState; norm: Value } {
   const k = kernels;
-  const norm = k.operator('Sqrt', [k.sum(k.multiply(gradient, gradient), [0], true)]);
+  const norm = k.operator('Sqrt', [sumOfLong(k, k.multiply(gradient, gradient))]);
   const shrink = k.operator('Min', [k.floats([1]), k.divide(k.floats([clip]), k.offset(norm, 1e-6))]);
   const clipped = k.multiply(gradient, shrink);
   const momentum = k.add(k.scale(state.momentum, betas[0]), k.scale(clipped, 1 - betas[0]));
@@ -62,4 +62,15 @@ function decayed(kernels: Kernels, parameters: Value, amount: Value, { size, dec
   if (count === 0) return parameters;
   const [shrinking, staying] = kernels.split(parameters, [count, size - count], 0);
   return kernels.concat([kernels.multiply(shrinking, factor), staying], 0);
+}
+
+/** Terms that are summed at once. */
+const STRETCH = 1024;
+
+/** The sum of a vector, of shape [1], in two stages: one float32 sum of millions of terms loses digits. */
+function sumOfLong(kernels: Kernels, vector: Value): Value {
+  const [size] = vector.shape;
+  const stretches = Math.ceil(size / STRETCH);
+  const whole = kernels.pad(vector, [0], [stretches * STRETCH - size]);
+  return kernels.sum(kernels.sum(kernels.reshape(whole, [stretches, STRETCH]), [1]), [0], true);
 }

@@ -132,6 +132,7 @@ describe('what no pass has touched', () => {
       constants: { ...plain.constants, f8: { dims: [2], dataType: 17, rawData: Uint8Array.of(0x38, 0x40) } },
     });
     const model = decoded(bytes);
+    model.opsetImport?.push({ domain: 'own', version: 1 });
     const unknown = withUnknownField(ModelProto.encode(model).finish(), 'future');
     const changed = encodeOnnxGraph(
       withConstants(importBytes(unknown), semantics, new Map([['b', Tensor.floats([0, 0, 0, 0])]])),
