@@ -15,6 +15,8 @@ const project = (name: string, folders: string[], testTimeout: number) => ({
 export default defineConfig({
   test: {
     reporters: process.env.TEST_RESULTS ? ['default', ['json', { outputFile: process.env.TEST_RESULTS }]] : ['default'],
+    // All cores: the default leaves one free, half of a small machine.
+    maxWorkers: '100%',
     globalSetup: ['./test/support/build.ts'],
     projects: [
       project('unit', ['unit', 'golden', 'property'], 60_000),
