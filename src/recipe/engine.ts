@@ -10,8 +10,7 @@ import type { Graph } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import type { DataType } from '../ir/types.js';
 import { TENSOR_ARRAYS, type TensorArrays, type TensorData, type Tensors, type TensorType } from '../runtime/runner.js';
-import { openRunner } from '../runtime/spawn.js';
-import { openStepper } from '../runtime/stepper.js';
+import { openStepper, StepHost } from '../runtime/stepper.js';
 import type { Engine, LoadedGraph, LoadedStep, Shelf, StepOptions, Values } from '../training/engine.js';
 
 export interface EngineOptions {
@@ -40,10 +39,15 @@ export async function openEngine(options: EngineOptions): Promise<OpenEngine> {
     return opened;
   };
   const newFile = () => join(folder, `${randomUUID()}.onnx`);
+  const hosts = new Hosts(options);
+  register(hosts);
   return {
-    load: async (graph) => register(await loadGraph(graph, newFile(), options)),
-    loadStep: async (graph, carried, more) =>
-      register(await loadStep(graph, carried, newFile(), { ...options, ...more })),
+    load: async (graph) => loadGraph(graph, newFile(), hosts),
+    async loadStep(graph, carried, more) {
+      // A training step takes most of the memory that there is.
+      await hosts.endFree();
+      return register(await loadStep(graph, carried, newFile(), { ...options, ...more }));
+    },
     shelf: () => register(new FileShelf(join(folder, randomUUID()))),
     async close() {
       await Promise.all([...open].map((opened) => opened.close()));
@@ -52,14 +56,59 @@ export async function openEngine(options: EngineOptions): Promise<OpenEngine> {
   };
 }
 
-async function loadGraph(graph: Graph, file: string, options: EngineOptions): Promise<LoadedGraph> {
-  const runner = await fromFile(graph, file, () => openRunner(file, { runtime: 'onnxruntime', ...options }));
-  return {
-    async run(inputs) {
-      return fromTensorData(await runner.run(toTensorData(inputs)));
-    },
-    close: () => runner.close(),
-  };
+/** Processes that run graphs; one that has become free waits for the next graph. */
+class Hosts {
+  private readonly all = new Set<StepHost>();
+  private readonly free: StepHost[] = [];
+
+  constructor(private readonly options: EngineOptions) {}
+
+  /** @param file what it will load, for messages */
+  async take(file: string): Promise<StepHost> {
+    const free = this.free.pop();
+    if (free) return free;
+    const host = await StepHost.start(file, { runtime: 'onnxruntime', ...this.options });
+    this.all.add(host);
+    return host;
+  }
+
+  async giveBack(host: StepHost): Promise<void> {
+    if (host.isAlive) this.free.push(host);
+    else await this.end(host);
+  }
+
+  async endFree(): Promise<void> {
+    await Promise.all(this.free.splice(0).map((host) => this.end(host)));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.all].map((host) => this.end(host)));
+  }
+
+  private async end(host: StepHost): Promise<void> {
+    this.all.delete(host);
+    await host.end();
+  }
+}
+
+async function loadGraph(graph: Graph, file: string, hosts: Hosts): Promise<LoadedGraph> {
+  const host = await hosts.take(file);
+  try {
+    const stepper = await fromFile(graph, file, () => host.load(file, { carried: {}, optimization: 'all' }));
+    let closing: Promise<void> | undefined;
+    return {
+      async run(inputs) {
+        return fromTensorData(await stepper.run(toTensorData(inputs)));
+      },
+      close() {
+        closing ??= stepper.close().then(() => hosts.giveBack(host));
+        return closing;
+      },
+    };
+  } catch (error) {
+    await hosts.giveBack(host);
+    throw error;
+  }
 }
 
 async function loadStep(

@@ -30,6 +30,9 @@ export interface MaterialParts {
 /** Time between two checkpoints. */
 const CHECKPOINT_MS = 120_000;
 
+/** Validation images that are kept in memory; 250 of 256x256 fit. */
+const KEPT_BYTES = 64 << 20;
+
 /** Training material as files of the data and of the folder for results. */
 export interface FileMaterial extends TrainingMaterial {
   /** Removes the checkpoint; the teacher's answers stay for the next run on the same images. */
@@ -99,7 +102,7 @@ async function loadTrainingImage(sample: Sample, first: LoadedInput, interpretat
 function validationImages({ validation, interpretation }: MaterialParts): TrainingMaterial['validation'] {
   const { input, preprocess, output, labels, classes } = interpretation;
   const references = new Map<number, ClassMap | Float32Array>();
-  const load = (index: number) => loadInput(validation.samples[index], preprocess, input.shape);
+  const load = rememberFirst(KEPT_BYTES, (index) => loadInput(validation.samples[index], preprocess, input.shape));
   const read = (outputs: Values) => {
     const tensor = outputs.get(output.name);
     if (!tensor) throw badDataset(validation.folder, `cannot be judged: the model has no output '${output.name}'`);
@@ -134,6 +137,23 @@ function validationImages({ validation, interpretation }: MaterialParts): Traini
       references.set(index, maskFile && labels ? await loadMask(maskFile, labels, own.shape, await load(index)) : own);
       return score(index, outputs);
     },
+  };
+}
+
+/** Loads what every look at the validation images needs once only, as long as there is room. */
+function rememberFirst(
+  mostBytes: number,
+  load: (index: number) => Promise<LoadedInput>,
+): (index: number) => Promise<LoadedInput> {
+  const kept = new Map<number, LoadedInput>();
+  let room = mostBytes;
+  return async (index) => {
+    const input = kept.get(index) ?? (await load(index));
+    if (!kept.has(index) && input.data.byteLength <= room) {
+      kept.set(index, input);
+      room -= input.data.byteLength;
+    }
+    return input;
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../errors.js';
+import { Exchange } from './exchange.js';
 import type { Calls, Reply, Request } from './messages.js';
 import type { LoadedModel, LoadModel, LoadStep, RuntimeName, Tensors, TimePlan } from './runner.js';
 import { ServedStep } from './served-step.js';
@@ -16,6 +17,7 @@ const runtimes: Record<RuntimeName, { model(): Promise<LoadModel>; step(): Promi
 };
 
 let loaded: LoadedModel | undefined;
+let exchange: Exchange | undefined;
 let served: ServedStep | undefined;
 let timed: (() => Promise<void>) | undefined;
 
@@ -34,13 +36,21 @@ async function answer(request: Request): Promise<Calls[Request['call']]['result'
       return model().profile(request.given.inputs, request.given.runs, request.given.folder);
     case 'memory':
       return { rssBytes: process.memoryUsage.rss(), peakRssBytes: process.resourceUsage().maxRSS * 1024 };
+    case 'openExchange':
+      exchange = new Exchange(request.given.path, 'r+');
+      return null;
     case 'loadStep': {
-      const { runtime, file, threads, plan, exchange } = request.given;
+      const { runtime, file, threads, plan } = request.given;
       const load = await runtimes[runtime].step();
+      if (exchange === undefined) throw new Error('no exchange is open');
       const step = await load(file, threads, plan);
       served = new ServedStep(step, exchange);
       return step.info;
     }
+    case 'unloadStep':
+      await served?.unload();
+      served = undefined;
+      return null;
     case 'step':
       return step().run(request.given.inputs);
     case 'setState':

@@ -9,11 +9,13 @@ export interface Calls {
   time: { given: { inputs: Tensors | null; plan: TimePlan }; result: number[] };
   profile: { given: { inputs: Tensors; runs: number; folder: string }; result: NodeTime[] };
   memory: { given: null; result: MemoryUse };
-  /** `exchange` is the path of the file that `Placed` tensors of the calls below lie in. */
+  /** Opens the file that `Placed` tensors of the calls below lie in. */
+  openExchange: { given: { path: string }; result: null };
   loadStep: {
-    given: { runtime: RuntimeName; file: string; threads: number; plan: StepPlan; exchange: string };
+    given: { runtime: RuntimeName; file: string; threads: number; plan: StepPlan };
     result: RunnerInfo;
   };
+  unloadStep: { given: null; result: null };
   step: { given: { inputs: Placed }; result: Placed };
   setState: { given: { values: Placed }; result: null };
   state: { given: null; result: Placed };

@@ -55,8 +55,9 @@ export class ModelProcess {
   #reason: unknown;
   #errorOutput = '';
 
+  /** @param file whose model it runs, for messages */
   constructor(
-    private readonly file: string,
+    public file: string,
     { runtime, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: OpenRunnerOptions,
   ) {
     this.#title = RUNTIME_TITLES[runtime];
@@ -109,6 +110,10 @@ export class ModelProcess {
       // A failure to send means that the process is ending; the reason comes with its end.
       this.#child.send({ id, call, given } as Request, () => {});
     });
+  }
+
+  get hasEnded(): boolean {
+    return this.#reason !== undefined;
   }
 
   /** Throws what the next call would reject with, if the process has ended. */

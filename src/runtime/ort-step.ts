@@ -40,6 +40,7 @@ export const loadOnnxStep: LoadStep = async (file, threads, plan) => {
       return fromOrt(Object.fromEntries(free.map((name) => [name, outputs[name]])));
     },
     state: () => current.set,
+    release: () => session.release(),
   };
   return step;
 };

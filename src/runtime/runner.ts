@@ -111,7 +111,7 @@ export interface StepPlan {
  * another. Every method rejects with a CompressError when the model, its input, or the process that runs it fails.
  */
 export interface Stepper {
-  /** The model's file as it was named to `openStepper`. */
+  /** The model's file as it was named to whoever opened it. */
   readonly file: string;
   readonly info: RunnerInfo;
   /** The id of the process that runs the model. */
@@ -126,7 +126,7 @@ export interface Stepper {
   /** A copy of all carried inputs as the next step will read them. */
   state(): Promise<Tensors>;
   memory(): Promise<MemoryUse>;
-  /** Ends the process. Safe to call more than once, and after a failure. */
+  /** Unloads the model, and ends a process that is its own. Safe to call more than once, and after a failure. */
   close(): Promise<void>;
 }
 
@@ -148,6 +148,8 @@ export interface LoadedStep {
   run(inputs: Tensors): Promise<Tensors>;
   /** The carried inputs as the next step will read them: who writes into them sets the state. */
   state(): Tensors;
+  /** Gives back its memory. */
+  release(): Promise<void>;
 }
 
 export type LoadStep = (file: string, threads: number, plan: StepPlan) => Promise<LoadedStep>;

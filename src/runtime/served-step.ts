@@ -1,18 +1,15 @@
-import { Exchange, type Placed } from './exchange.js';
+import type { Exchange, Placed } from './exchange.js';
 import type { LoadedStep, Tensors } from './runner.js';
 
 /** A loaded step whose tensors come and go through the file that it shares with the parent process. */
 export class ServedStep {
-  private readonly exchange: Exchange;
   /** The memory of the last step's inputs, which takes those of the next. */
   private inputs: Tensors = {};
 
   constructor(
     private readonly step: LoadedStep,
-    exchangePath: string,
-  ) {
-    this.exchange = new Exchange(exchangePath, 'r+');
-  }
+    private readonly exchange: Exchange,
+  ) {}
 
   async run(inputs: Placed): Promise<Placed> {
     this.inputs = this.exchange.take(inputs, this.inputs);
@@ -25,5 +22,9 @@ export class ServedStep {
 
   state(): Placed {
     return this.exchange.put(this.step.state());
+  }
+
+  async unload(): Promise<void> {
+    await this.step.release();
   }
 }

@@ -14,43 +14,75 @@ import { inputProblem, type RunnerInfo, type StepPlan, type Stepper, stateProble
  *   loading takes too long or kills the process.
  */
 export async function openStepper(file: string, options: OpenRunnerOptions & StepPlan): Promise<Stepper> {
-  const path = await readablePath(file);
-  options.signal?.throwIfAborted();
-  const folder = await mkdtemp(join(tmpdir(), 'unet-compress-')).catch((cause) => {
-    throw cannotWrite(tmpdir(), cause);
-  });
+  await readablePath(file);
+  const host = await StepHost.start(file, options);
   try {
-    return await openWithin(folder, file, path, options);
-  } finally {
-    // Both processes hold the file of the exchange open; without a name it is gone with them, however they end.
-    await rm(folder, { recursive: true, force: true });
+    return { ...(await host.load(file, options)), close: () => host.end() };
+  } catch (error) {
+    await host.end();
+    throw error;
   }
 }
 
-async function openWithin(
-  folder: string,
-  file: string,
-  path: string,
-  options: OpenRunnerOptions & StepPlan,
-): Promise<Stepper> {
-  const exchangePath = join(folder, 'exchange');
-  const exchange = attempt(() => new Exchange(exchangePath, 'wx+'));
-  const worker = new ModelProcess(file, options);
+/** A process that runs one step after another: to start one takes longer than to load many a model. */
+export class StepHost {
   // Once only: by the second time, the number of the file's handle may be another's.
-  let closing: Promise<void> | undefined;
-  const close = () => {
-    closing ??= worker.end().then(() => exchange.close());
-    return closing;
-  };
-  try {
-    const { runtime, threads, carried, optimization } = options;
+  private ending: Promise<void> | undefined;
+
+  private constructor(
+    private readonly options: OpenRunnerOptions,
+    private readonly worker: ModelProcess,
+    private readonly exchange: Exchange,
+  ) {}
+
+  /**
+   * @param file the first that it will load, for messages
+   * @throws CompressError where the temporary folder cannot be written, or the process ends
+   */
+  static async start(file: string, options: OpenRunnerOptions): Promise<StepHost> {
+    options.signal?.throwIfAborted();
+    const folder = await mkdtemp(join(tmpdir(), 'unet-compress-')).catch((cause) => {
+      throw cannotWrite(tmpdir(), cause);
+    });
+    try {
+      const path = join(folder, 'exchange');
+      const exchange = attempt(() => new Exchange(path, 'wx+'));
+      const host = new StepHost(options, new ModelProcess(file, options), exchange);
+      await host.worker.ask('openExchange', { path }, { task: 'start for', runs: 1 }).catch(async (error) => {
+        await host.end();
+        throw error;
+      });
+      return host;
+    } finally {
+      // Both processes hold the file of the exchange open; without a name it is gone with them, however they end.
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** Whether it can load another model. */
+  get isAlive(): boolean {
+    return this.ending === undefined && !this.worker.hasEnded;
+  }
+
+  /** Loads a model in place of the last one, whose stepper must have been closed; closing one leaves the process. */
+  async load(file: string, { carried, optimization }: StepPlan): Promise<Stepper> {
+    const path = await readablePath(file);
+    const { worker, exchange } = this;
+    worker.file = file;
     const plan = { carried, optimization };
-    const given = { runtime, file: path, threads, plan, exchange: exchangePath };
-    const info = await worker.ask('loadStep', given, { task: 'load', runs: 1 });
+    const { runtime, threads } = this.options;
+    const info = await worker.ask('loadStep', { runtime, file: path, threads, plan }, { task: 'load', runs: 1 });
+    const close = async () => {
+      // A process that has ended has unloaded everything.
+      await worker.ask('unloadStep', null, { task: 'unload', runs: 1 }).catch(() => {});
+    };
     return { file, info, processId: worker.processId, ...calls(file, worker, exchange, info, plan), close };
-  } catch (error) {
-    await close();
-    throw error;
+  }
+
+  /** Ends the process. Safe to call more than once, and after a failure. */
+  end(): Promise<void> {
+    this.ending ??= this.worker.end().then(() => this.exchange.close());
+    return this.ending;
   }
 }
 

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { afterAll } from 'vitest';
 
 export const SAMPLE = fileURLToPath(new URL('../../fixtures/sample/', import.meta.url));
 export const MODEL = join(SAMPLE, 'model.onnx');
@@ -42,6 +43,14 @@ export function runCli(
   });
 }
 
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+/** An empty folder of the test file that asks; gone after its last test. */
 export function freshFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'unet-compress-test-'));
+  const folder = mkdtempSync(join(tmpdir(), 'unet-compress-test-'));
+  folders.push(folder);
+  return folder;
 }
