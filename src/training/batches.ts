@@ -32,13 +32,19 @@ export type ReadMap = (image: number, map: MapPlan) => Promise<Float32Array> | F
 /**
  * The batch of a step: which images, and how each is augmented, depend on the seed and the step alone, so that a run
  * that was interrupted goes on with the same batches. Every image is seen once before any is seen again.
+ *
+ * @param options.augmented share of the images that are augmented, from 0 to 1
  */
-export async function makeBatch(plan: BatchPlan, step: number, read: ReadMap): Promise<Map<string, Float32Array>> {
+export async function makeBatch(
+  plan: BatchPlan,
+  step: number,
+  { augmented, read }: { augmented: number; read: ReadMap },
+): Promise<Map<string, Float32Array>> {
   const { maps, batch } = plan;
   const arrays = new Map(maps.map((map) => [map.name, new Float32Array(batch * sizeOf(map))]));
   const images = imagesOf(plan, step);
   for (const [slot, image] of images.entries()) {
-    const augmentation = augmentationOf(plan, step, slot);
+    const augmentation = augmentationOf(plan, step, slot, augmented);
     for (const map of maps) {
       const target = arrays.get(map.name)!;
       const offset = slot * sizeOf(map);
@@ -65,9 +71,16 @@ function shuffledPass(images: number, seed: number, pass: number): number[] {
   return createRandom(mix(seed, pass, 0)).shuffle(Array.from({ length: images }, (_, i) => i));
 }
 
-function augmentationOf({ ranges, seed, batch, maps }: BatchPlan, step: number, slot: number): Augmentation {
+function augmentationOf(
+  { ranges, seed, batch, maps }: BatchPlan,
+  step: number,
+  slot: number,
+  augmented: number,
+): Augmentation {
   if (!ranges) return identityAugmentation;
-  return drawAugmentation(createRandom(mix(seed, step * batch + slot, 1)), ranges, maps[0].size.length);
+  const random = createRandom(mix(seed, step * batch + slot, 1));
+  const drawn = drawAugmentation(random, ranges, maps[0].size.length);
+  return random.next() < augmented ? drawn : identityAugmentation;
 }
 
 /** One seed from three numbers; `purpose` is 0 or 1. The seed becomes a fraction, so that none is too large to add to. */

@@ -108,9 +108,10 @@ async function startOf(student: Graph, { material, given, context }: Surrounding
 /** Steps that fit the time, where that is what was given, and everything that follows from their number. */
 async function settle(training: StudentStep, started: number, { material, given }: Surroundings) {
   const parameters = training.step.layout.size;
-  if (given.minutes === undefined) return resolveSettings(given, { parameters });
+  const images = material.images.count;
+  if (given.minutes === undefined) return resolveSettings(given, { parameters, images });
   const left = given.minutes * 60_000 - (material.now() - started);
-  return resolveSettings(given, { parameters, steps: await stepsWithin(left, training, material) });
+  return resolveSettings(given, { parameters, images, steps: await stepsWithin(left, training, material) });
 }
 
 async function train(
@@ -132,7 +133,7 @@ async function train(
   const fitted = await fitStudent(timed, terms, run.settings, {
     start: run.start ?? fresh,
     hooks: {
-      batch: (step) => training.batch(step),
+      batch: (step) => training.batch(step, run.settings.augmented),
       evaluate(parameters, statistics) {
         const student = studentWith(normalized, layout, { parameters, statistics, semantics });
         return watch.time('looks', () => scoreStudent(student, material));

@@ -19,6 +19,8 @@ export interface ResolvedSettings {
   readonly batch: number;
   readonly rate: number;
   readonly averaging: number;
+  /** Share of the training images that are augmented. */
+  readonly augmented: number;
   readonly evaluateEvery: number;
   readonly patience: number;
   readonly featureWeight: number;
@@ -35,6 +37,15 @@ const STEPS = 4000;
 /** Peak rate for a student of `USUAL_SIZE` parameters at a batch of 8 (algorithms, F); larger students take less. */
 const RATE = 2e-3;
 const USUAL_SIZE = 1e5;
+
+/**
+ * Passes over the training images up to which none of them is augmented, and from which on all are. In a few passes
+ * there is little to learn by heart, and images that are turned and enlarged only take the place of those that the
+ * network will meet (measured with 14 passes over 346 images at a quarter of the width: a difference of Dice of −0.0045
+ * without augmentation, −0.0081 with a third of the images augmented, −0.0105 with all).
+ */
+const PLAIN_PASSES = 15;
+const AUGMENTED_PASSES = 40;
 
 /** Looks at the validation images in a full run, and how many of them without a rise end it. */
 const LOOKS = 30;
@@ -53,7 +64,7 @@ export function featureWeightOf({ featureWeight, featureLoss }: DistillationSett
 
 export function resolveSettings(
   given: DistillationSettings,
-  { steps = given.steps ?? STEPS, parameters }: { steps?: number; parameters: number },
+  { steps = given.steps ?? STEPS, parameters, images }: { steps?: number; parameters: number; images: number },
 ): ResolvedSettings {
   const batch = batchOf(given);
   const rate = RATE * Math.min(1, (USUAL_SIZE / parameters) ** 0.25) * Math.sqrt(batch / BATCH);
@@ -63,8 +74,13 @@ export function resolveSettings(
     rate: given.rate ?? rate,
     // The average reaches over about a twentieth of the run, at most over the last 500 steps.
     averaging: 1 - 1 / Math.min(500, Math.max(10, steps / 20)),
+    augmented: given.augment ? augmentedShare((steps * batch) / images) : 0,
     evaluateEvery: Math.min(steps, Math.max(LEAST_BETWEEN, Math.ceil(steps / LOOKS))),
     patience: PATIENCE,
     featureWeight: featureWeightOf(given),
   };
+}
+
+function augmentedShare(passes: number): number {
+  return Math.min(1, Math.max(0, (passes - PLAIN_PASSES) / (AUGMENTED_PASSES - PLAIN_PASSES)));
 }

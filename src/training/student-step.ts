@@ -2,7 +2,7 @@ import { GraphBuilder } from '../ir/builder.js';
 import type { Graph } from '../ir/graph.js';
 import type { Semantics } from '../ir/semantics.js';
 import { elementCount, Tensor } from '../ir/tensor.js';
-import { makeBatch } from './batches.js';
+import { makeBatch, type ReadMap } from './batches.js';
 import { chooseKernels } from './blocked/choose.js';
 import type { LoadedStep, Values } from './engine.js';
 import type { Lesson } from './lesson.js';
@@ -20,7 +20,8 @@ export interface StudentStep {
   readonly kernels: string;
   /** Vectors that the state starts from, by name. */
   readonly start: Readonly<Record<string, Float32Array>>;
-  batch(step: number): Promise<Values>;
+  /** @param augmented share of the images that are augmented */
+  batch(step: number, augmented: number): Promise<Values>;
 }
 
 export async function openStudentStep(
@@ -66,8 +67,9 @@ export async function openStudentStep(
     loaded,
     kernels: kernels.name,
     start: { parameters, momentum: zeros(), squares: zeros(), average: parameters.slice(), statistics },
-    async batch(index) {
-      const arrays = await makeBatch(plan, index, (image, map) => lesson.targets.read(image, map));
+    async batch(index, augmented) {
+      const read: ReadMap = (image, map) => lesson.targets.read(image, map);
+      const arrays = await makeBatch(plan, index, { augmented, read });
       return new Map(
         destinations.map(([name, shape], i) => {
           const array = arrays.get(lesson.maps[i].name) as Float32Array;

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -6,7 +6,7 @@ import { CompressError } from '../../src/errors.js';
 import { exportOnnx } from '../../src/exporters/onnx/index.js';
 import type { OpenRunnerOptions } from '../../src/runtime/model-process.js';
 import type { StepPlan, Stepper, TensorData } from '../../src/runtime/runner.js';
-import { openStepper } from '../../src/runtime/stepper.js';
+import { openStepper, StepHost } from '../../src/runtime/stepper.js';
 import { countingCarries, countingStep } from '../support/counting-step.js';
 import { writeIdentityModel } from '../support/tiny-onnx.js';
 
@@ -77,6 +77,37 @@ describe('a stepper', () => {
     const stepper = await open();
     await stepper.setState({ total: floats(1, 2), steps });
     expect(readdirSync(temporary)).toEqual([]);
+  });
+});
+
+describe('a host', () => {
+  const options: OpenRunnerOptions = { runtime: 'onnxruntime', threads: 1 };
+  const identity = writeIdentityModel(join(folder, 'identity.onnx'), ['float32']);
+  const pair: TensorData = { type: 'float32', dims: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
+
+  it('runs one model after another in one process, also after a file that is none', async () => {
+    const host = await StepHost.start(identity, options);
+    onTestFinished(() => host.end());
+    const counting = await host.load(model, { carried: Object.fromEntries(countingCarries), optimization: 'extended' });
+    await counting.setState({ total: floats(1, 2), steps });
+    await counting.close();
+    expect((await failure(counting.state())).message).toMatch(/no step is loaded/);
+    const text = join(folder, 'text.onnx');
+    writeFileSync(text, 'this is no model');
+    expect((await failure(host.load(text, { carried: {}, optimization: 'all' }))).message).toMatch(/text\.onnx/);
+    const other = await host.load(identity, { carried: {}, optimization: 'all' });
+    expect(await other.run({ in_float32: pair })).toEqual({ out_float32: pair });
+    expect(other.processId).toBe(counting.processId);
+    expect(host.isAlive).toBe(true);
+  });
+
+  it('is not alive once its process was killed', async () => {
+    const host = await StepHost.start(identity, options);
+    onTestFinished(() => host.end());
+    const { run, processId } = await host.load(identity, { carried: {}, optimization: 'all' });
+    process.kill(processId, 'SIGKILL');
+    expect((await failure(run({ in_float32: pair }))).message).toMatch(/identity\.onnx.*killed/);
+    expect(host.isAlive).toBe(false);
   });
 });
 

@@ -154,7 +154,7 @@ describe('--feature-loss paper', () => {
       const training = await openStudentStep(student, lesson, { material, given, semantics, seed: 0 });
       expect(training.step.layout.parameters.every(({ name }) => student.constants.has(name))).toBe(true);
 
-      const batch = await training.batch(0);
+      const batch = await training.batch(0, 1);
       const points = ['relu1', 'relu2', 'relu3'];
       expect(lesson.features.map(({ value }) => value)).toEqual(points);
       const maps: Values[] = [];

@@ -4,7 +4,10 @@ import { CompressError } from '../../../src/errors.js';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../../src/training/checkpoint.js';
 import { resolveSettings } from '../../../src/training/settings.js';
 
-const settings = resolveSettings({ augment: true, featureLoss: 'adapted', start: 'fitted' }, { parameters: 1000 });
+const settings = resolveSettings(
+  { augment: true, featureLoss: 'adapted', start: 'fitted' },
+  { parameters: 1000, images: 32 },
+);
 
 const checkpoint: Checkpoint = {
   step: 134,
