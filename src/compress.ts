@@ -19,7 +19,7 @@ import { openTeaching } from './recipe/teaching.js';
 import { writeReport } from './recipe/write-report.js';
 import type { Report } from './report/types.js';
 import { openDataset } from './validate/dataset.js';
-import { NO_DATA, openData, reportedSplit, type Splits } from './validate/open-data.js';
+import { allOf, NO_DATA, openData, type Splits } from './validate/open-data.js';
 
 /** How a run shows itself while it goes on. */
 export interface Progress {
@@ -86,7 +86,7 @@ export async function compressFile(file: string, given: Options, progress: Progr
   const name = `${parse(file).name}.onnx`;
   const target = join(options.out, name);
   const splits = options.dryRun ? NO_DATA : await openData(options);
-  const reading = await readingOf(original, options, reportedSplit(splits)?.dataset ?? null);
+  const reading = await readingOf(original, options, allOf(splits));
   if (!options.dryRun) await prepareTarget(file, target);
   const { graph, finish, ...rest } = await runPlan(original, options, splits, progress);
   const compressed = { ...rest, graph: withProvenance(graph, file, { passes: rest.passes, reading, options }) };
@@ -124,7 +124,7 @@ export async function validateFiles(
   const splits = { ...NO_DATA, test };
   // A file of ours says how to read it; the original may not.
   const { metadata } = original.metadata.has(METADATA_KEY) ? original : compressed.graph;
-  const reading = await readingOf(original.with({ metadata }), options, splits.test);
+  const reading = await readingOf(original.with({ metadata }), options, allOf(splits));
   const judged = await judgeArtifact({ file, artifact: target, original, splits, reading }, options, progress);
   const written = [target, ...externalFiles(compressed.graph)];
   return buildReport({ file, target, written, original, compressed, reading, options, judged });

@@ -17,16 +17,20 @@ export interface Reading {
  *
  * @throws CompressError where the options, the images and the model contradict each other
  */
-export async function readingOf(graph: Graph, options: FullOptions, dataset: Dataset | null): Promise<Reading | null> {
+export async function readingOf(
+  graph: Graph,
+  options: FullOptions,
+  datasets: readonly Dataset[],
+): Promise<Reading | null> {
   const own = decodeMetadata(graph.metadata);
   const isForImages = graph.inputs.length === 1 && (graph.type(graph.inputs[0]).shape?.length ?? 0) > 2;
-  if (!isForImages && !dataset) return null;
+  if (!isForImages && datasets.length === 0) return null;
   const given = {
     preprocess: options.preprocess ?? own.preprocess,
     output: options.output ?? own.output,
     labels: options.labels ?? own.labels,
   };
-  return interpret(interfaceOf(graph), dataset, given, (output) => lastOperator(graph, output));
+  return interpret(interfaceOf(graph), datasets, given, (output) => lastOperator(graph, output));
 }
 
 function interfaceOf(graph: Graph) {

@@ -3,7 +3,7 @@ import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import type { Teaching } from '../passes/pass.js';
 import type { Engine } from '../training/engine.js';
-import type { Splits } from '../validate/open-data.js';
+import { allOf, type Splits } from '../validate/open-data.js';
 import { readingOf } from './reading.js';
 import { trainingMaterial } from './training-material.js';
 
@@ -15,13 +15,14 @@ export interface OpenTeaching extends Teaching {
 /** What `distill` needs, where it is asked for. */
 export async function openTeaching(
   teacher: Graph,
-  { train, validation }: Splits,
+  splits: Splits,
   options: FullOptions,
   engine: Engine,
 ): Promise<OpenTeaching | undefined> {
+  const { train, validation } = splits;
   if (!options.distill || !train) return undefined;
   if (!validation) throw badDataset(train.folder, 'leaves no validation images; give more images, or --val-data');
-  const reading = await readingOf(teacher, options, train);
+  const reading = await readingOf(teacher, options, allOf(splits));
   if (!reading) return undefined;
   const { interpretation } = reading;
   const material = await trainingMaterial({ engine, teacher, train, validation, interpretation, options });

@@ -21,15 +21,16 @@ export interface Interpretation {
 type GivenInterpretation = Omit<ArtifactMetadata, 'provenance'>;
 
 /**
- * Settles how to read a model on a dataset: what the user gave, else what the file says, else what fits; every guess
+ * Settles how to read a model on datasets: what the user gave, else what the file says, else what fits; every guess
  * comes back as a sentence.
  *
+ * @param datasets all splits, since a class may be missing from the masks of one
  * @param lastOp the operator that computes an output's values, by output name
  * @throws CompressError where what is given contradicts the model
  */
 export async function interpret(
   info: RunnerInfo,
-  dataset: Dataset | null,
+  datasets: readonly Dataset[],
   given: GivenInterpretation,
   lastOp: (output: string) => string | undefined,
 ): Promise<{ interpretation: Interpretation; guesses: string[] }> {
@@ -40,7 +41,7 @@ export async function interpret(
   const preprocess = fitPreprocess(definedOnly(given.preprocess ?? {}), input.shape);
   if (!given.preprocess) guesses.push(`input: ${preprocessSentence(preprocess)}`);
   const output = readOutput(info, given, lastOp, guesses);
-  const labels = await readLabels(dataset, given, guesses);
+  const labels = await readLabels(datasets, given, guesses);
   const channels = channelsOf(info, output.name);
   const classes = Math.max(2, labels ? classCount(labels) : 0, output.channel === null && channels > 1 ? channels : 0);
   return {
@@ -76,12 +77,12 @@ function readOutput(
 const DEFAULT_THRESHOLDS = { logit: 0, prob: 0.5 };
 
 async function readLabels(
-  dataset: Dataset | null,
+  datasets: readonly Dataset[],
   given: GivenInterpretation,
   guesses: string[],
 ): Promise<Labels | null> {
   if (given.labels) return given.labels;
-  const masks = dataset?.samples.flatMap(({ maskFile }) => maskFile ?? []) ?? [];
+  const masks = datasets.flatMap(({ samples }) => samples.flatMap(({ maskFile }) => maskFile ?? []));
   if (masks.length === 0) return null;
   const { labels, sentence } = await guessLabels(masks);
   guesses.push(sentence);

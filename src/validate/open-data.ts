@@ -38,7 +38,7 @@ export async function openData(options: DataOptions): Promise<Splits> {
   ]);
   const { train, validation } =
     givenValidation || !data ? { train: data, validation: givenValidation } : halve(data, options.seed);
-  const splits = [train, validation, test].filter((split) => split !== null);
+  const splits = allOf({ train, validation, test });
   for (const [i, split] of splits.entries())
     for (const other of splits.slice(i + 1)) await assertDisjoint(split, other);
   return { train, validation, test };
@@ -47,6 +47,10 @@ export async function openData(options: DataOptions): Promise<Splits> {
 function halve(data: Dataset, seed: number): { train: Dataset; validation: Dataset } {
   const { rest, heldOut } = splitByGroup(data, { fraction: 0.1, min: 8, max: 200, seed });
   return { train: rest, validation: heldOut };
+}
+
+export function allOf({ train, validation, test }: Splits): Dataset[] {
+  return [train, validation, test].filter((split) => split !== null);
 }
 
 /** The images that accuracy is reported on: test where given, else validation. */

@@ -85,7 +85,10 @@ describe('a run', () => {
     const bytes = readFileSync(join(first.out, 'net.onnx'));
     const kept = readFileSync(join(first.out, 'distill/targets.records'));
     // Of another run: neither taken for this one's, nor in the way of a run that does not resume.
-    const settings = resolveSettings({ augment: true, featureLoss: 'adapted', start: 'fitted' }, { parameters: 10, images: 32 });
+    const settings = resolveSettings(
+      { augment: true, featureLoss: 'adapted', start: 'fitted' },
+      { parameters: 10, images: 32 },
+    );
     const state = { parameters: new Float32Array(10) };
     const foreign = encodeCheckpoint({ step: 1, state, best: null, curve: [], rateFactor: 1 }, 'another', settings);
     const file = join(first.out, 'distill/net.checkpoint');
