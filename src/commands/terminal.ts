@@ -70,6 +70,8 @@ function barProgress(): ProgressView {
         started = performance.now() - 1;
         bar.start(total, done, { detail, rate: '' });
       }
+      // What comes before the first step says nothing of how long a step takes.
+      if (done === 0) started = performance.now() - 1;
       bar.update(done, { detail, rate: ((1000 * done) / (performance.now() - started)).toPrecision(2) });
     },
   };
@@ -87,6 +89,8 @@ function lineProgress(print: (text: string) => void): ProgressView {
     finish: () => {},
     update(name, done, total, detail = '') {
       const now = performance.now();
+      // What comes before the first step says nothing of how long a step takes.
+      if (done === 0) started = now;
       if (name !== task) {
         task = name;
         started = now;
