@@ -58,9 +58,13 @@ function warnIfShort({ best, teacherScore, steps, settings }: Distilled, margin:
   const short = teacherScore - best.score;
   if (short <= margin) return;
   const stillRising = best.step > 0.8 * steps && steps === settings.steps;
-  context.warn(
-    `the distilled network stays ${short.toFixed(4)} below the original's Dice on validation images, more than the margin of ${margin}; ${
-      stillRising ? 'it was still rising, so more --distill-steps would help' : 'more width or rank would help'
-    }`,
-  );
+  // The original agrees wholly with itself: then there are no masks, or none that it does not make.
+  const gap =
+    teacherScore === 1
+      ? `the distilled network's masks overlap with the original's by a Dice of ${best.score.toFixed(4)} on validation images, which misses 1 by more than the margin of ${margin}`
+      : `the distilled network stays ${short.toFixed(4)} below the original's Dice on validation images, more than the margin of ${margin}`;
+  const help = stillRising
+    ? 'it was still rising, so more --distill-steps would help'
+    : 'more width or rank would help';
+  context.warn(`${gap}; ${help}`);
 }
