@@ -72,11 +72,7 @@ export class StepHost {
     const plan = { carried, optimization };
     const { runtime, threads } = this.options;
     const info = await worker.ask('loadStep', { runtime, file: path, threads, plan }, { task: 'load', runs: 1 });
-    const close = async () => {
-      // A process that has ended has unloaded everything.
-      await worker.ask('unloadStep', null, { task: 'unload', runs: 1 }).catch(() => {});
-    };
-    return { file, info, processId: worker.processId, ...calls(file, worker, exchange, info, plan), close };
+    return { file, info, processId: worker.processId, ...calls(file, worker, exchange, info, plan) };
   }
 
   /** Ends the process. Safe to call more than once, and after a failure. */
@@ -92,7 +88,7 @@ function calls(
   exchange: Exchange,
   info: RunnerInfo,
   plan: StepPlan,
-): Pick<Stepper, 'run' | 'setState' | 'state' | 'memory'> {
+): Pick<Stepper, 'run' | 'setState' | 'state' | 'memory' | 'close'> {
   const unset = new Set(Object.values(plan.carried));
   const isCarried = new Set(unset);
   const carried = info.inputs.filter(({ name }) => isCarried.has(name));
@@ -109,6 +105,7 @@ function calls(
     return attempt(() => exchange.put(tensors));
   };
   const inTurn = queue();
+  let closing: Promise<void> | undefined;
   return {
     run: (given) =>
       inTurn(async () => {
@@ -128,6 +125,13 @@ function calls(
         return exchange.take(await worker.ask('state', null, { task: 'read the state of', runs: 1 }));
       }),
     memory: () => inTurn(() => worker.ask('memory', null, { task: 'answer for', runs: 1 })),
+    close() {
+      // Once only: by the second time, the process may have loaded another. One that has ended has unloaded everything.
+      closing ??= inTurn(async () => {
+        await worker.ask('unloadStep', null, { task: 'unload', runs: 1 }).catch(() => {});
+      });
+      return closing;
+    },
   };
 }
 

@@ -96,6 +96,7 @@ describe('a host', () => {
     writeFileSync(text, 'this is no model');
     expect((await failure(host.load(text, { carried: {}, optimization: 'all' }))).message).toMatch(/text\.onnx/);
     const other = await host.load(identity, { carried: {}, optimization: 'all' });
+    await counting.close();
     expect(await other.run({ in_float32: pair })).toEqual({ out_float32: pair });
     expect(other.processId).toBe(counting.processId);
     expect(host.isAlive).toBe(true);
