@@ -16,6 +16,8 @@ import { runTree } from './process-tree.mjs';
 /** The larger number of images may take so many times the memory: what differs from run to run. */
 const MOST_RATIO = 1.1;
 const SIZE = 128;
+/** Room for all answers: for those without room the original stays loaded, in a process more. */
+const CACHE_MEGABYTES = '20000';
 
 const { values: options } = parseArgs({
   options: { images: { type: 'string', default: '500,10000' }, steps: { type: 'string', default: '40' } },
@@ -29,7 +31,8 @@ try {
     const data = join(folder, String(count));
     await writeImages(data, count);
     const args = ['--thin', '0.25', '--distill', '--distill-steps', options.steps, '--latency', 'none', '--quiet'];
-    const run = await runTree(process.execPath, [cli, ...args, '--data', data, '--out', join(data, 'out'), model]);
+    const files = ['--cache-size', CACHE_MEGABYTES, '--data', data, '--out', join(data, 'out'), model];
+    const run = await runTree(process.execPath, [cli, ...args, ...files]);
     peaks.push(run.peakBytes);
     console.log(`${count} images: peak ${(run.peakBytes / 2 ** 20).toFixed(0)} MiB, ${run.seconds.toFixed(0)} s`);
     rmSync(data, { recursive: true });
