@@ -41,8 +41,8 @@ const USUAL_SIZE = 1e5;
 /**
  * Passes over the training images up to which none of them is augmented, and from which on all are. In a few passes
  * there is little to learn by heart, and images that are turned and enlarged only take the place of those that the
- * network will meet (measured with 14 passes over 346 images at a quarter of the width: a difference of Dice of −0.0045
- * without augmentation, −0.0081 with a third of the images augmented, −0.0105 with all).
+ * network will meet (measured with 14 passes over 346 images at a quarter of the width: validation Dice 0.9724 with all
+ * images augmented and 0.9764 with none; on another set 0.9781 with a third of them and with none).
  */
 const PLAIN_PASSES = 15;
 const AUGMENTED_PASSES = 40;
