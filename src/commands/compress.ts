@@ -2,6 +2,7 @@ import { compressFile } from '../compress.js';
 import { badOption } from '../errors.js';
 import { OPTIONS, type Options } from '../options.js';
 import type { PassReport } from '../passes/run.js';
+import { CHANGING } from '../recipe/provenance.js';
 import { accuracySentence, resultTable } from '../report/table.js';
 import type { Report } from '../report/types.js';
 import { interruptSignal, openTerminal, type Terminal } from './terminal.js';
@@ -72,21 +73,6 @@ function nextCommand(report: Report, options: Options): string {
   if (milder === '') return `To see what is left: unet-compress inspect ${quote(artifact.file)}`;
   return `To win accuracy back, keep more: ${['unet-compress', milder, '--distill', ...folders, quote(report.original.file)].join(' ')}`;
 }
-
-/** Options that say what becomes of the model, in the order of the help text. */
-const CHANGING = [
-  'thin',
-  'thinShape',
-  'width',
-  'round',
-  'keepLayer',
-  'exclude',
-  'separable',
-  'rank',
-  'maxError',
-  'align',
-  'fp16',
-] as const satisfies readonly (keyof Options)[];
 
 function isChanged(options: Options): boolean {
   return options.thin !== undefined || options.width !== undefined || options.separable !== undefined;

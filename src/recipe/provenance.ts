@@ -10,8 +10,8 @@ import type { Reading } from './reading.js';
 
 const PIECE = 1 << 20;
 
-/** Options that shape the artefact; where things lie and how a run shows itself do not, so the bytes stay the same. */
-const SHAPING = [
+/** Options that say what becomes of the model, in the order of the help text. */
+export const CHANGING = [
   'thin',
   'thinShape',
   'width',
@@ -21,11 +21,26 @@ const SHAPING = [
   'separable',
   'rank',
   'maxError',
-  'foldBn',
   'align',
   'fp16',
-  'seed',
-] as const;
+] as const satisfies readonly (keyof FullOptions)[];
+
+/** Options that shape the artefact; where things lie and how a run shows itself do not, so the bytes stay the same. */
+const SHAPING = [...CHANGING, 'foldBn', 'seed'] as const;
+
+/** The same of a network that has been trained. */
+const TRAINING = [
+  'student',
+  'distill',
+  'distillSteps',
+  'distillMinutes',
+  'batch',
+  'lr',
+  'augment',
+  'featureWeight',
+  'featureLoss',
+  'start',
+] as const satisfies readonly (keyof FullOptions)[];
 
 export interface ProvenanceFacts {
   readonly passes: readonly PassReport[];
@@ -47,7 +62,9 @@ export function withProvenance(graph: Graph, file: string, { passes, reading, op
       sha256: sha256(file),
       passes: passes.map(({ name }) => name),
       options: Object.fromEntries(
-        SHAPING.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+        [...SHAPING, ...(options.distill ? TRAINING : [])].flatMap((name) =>
+          options[name] === undefined ? [] : [[name, options[name]]],
+        ),
       ),
     },
   };

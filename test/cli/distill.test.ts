@@ -83,6 +83,8 @@ describe('a run', () => {
     });
 
     const bytes = readFileSync(join(first.out, 'net.onnx'));
+    // Its own metadata says how it was trained.
+    expect(bytes.toString('latin1')).toMatch(/"distillSteps":\s*2/);
     const kept = readFileSync(join(first.out, 'distill/targets.records'));
     // Of another run: neither taken for this one's, nor in the way of a run that does not resume.
     const settings = resolveSettings(
