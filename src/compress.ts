@@ -1,16 +1,25 @@
-import { join, parse } from 'node:path';
-import { exportOnnx, externalFiles } from './exporters/onnx/index.js';
-import { METADATA_KEY } from './formats/metadata.js';
+import { join } from 'node:path';
+import { decodeMetadata, METADATA_KEY } from './formats/metadata.js';
 import { load } from './importers/index.js';
 import type { Graph } from './ir/graph.js';
 import { type FullOptions, type Options, withDefaults } from './options.js';
 import { type PassesRun, type RunOptions, runPasses } from './passes/run.js';
+import {
+  artifactPath,
+  formatsOf,
+  planArtifacts,
+  unwritten,
+  writeArtifacts,
+  writeReference,
+} from './recipe/artifacts.js';
+import { bakeParts, readingWhenBaked } from './recipe/baking.js';
 import { buildReport } from './recipe/build-report.js';
 import { openCalibration } from './recipe/calibration.js';
 import { checkOptions } from './recipe/check-options.js';
 import { withDraft } from './recipe/draft.js';
 import { readInputShapes } from './recipe/input-shapes.js';
-import { judgeArtifact } from './recipe/judge-artifact.js';
+import { judgeArtifacts } from './recipe/judge-artifacts.js';
+import { openArtifact } from './recipe/open-artifact.js';
 import { learnsFromData, planSteps, tidyingSteps } from './recipe/plan.js';
 import { prepareTarget } from './recipe/prepare-target.js';
 import { withProvenance } from './recipe/provenance.js';
@@ -75,39 +84,46 @@ async function runPlan(graph: Graph, options: FullOptions, splits: Splits, progr
 }
 
 /**
- * The main job: reads a model, compresses it, writes the artefact, runs it beside the original, and writes
- * `report.json`. With `dryRun` it counts and writes nothing.
+ * The main job: reads a model, compresses it, writes an artefact in each format, runs them beside the original, and
+ * writes `report.json`. With `dryRun` it counts and writes nothing.
  *
  * @throws CompressError for bad input of any kind; nothing that was written before is lost then
  */
 export async function compressFile(file: string, given: Options, progress: Progress = {}): Promise<Report> {
   const options = withDefaults(checkOptions({ ...given }, 'compress', 'options'));
+  const targets = formatsOf(options.format).map((format) => ({ format, path: artifactPath(format, file) }));
   const original = load(file);
-  const name = `${parse(file).name}.onnx`;
-  const target = join(options.out, name);
   const splits = options.dryRun ? NO_DATA : await openData(options);
   const reading = await readingOf(original, options, allOf(splits));
-  if (!options.dryRun) await prepareTarget(file, target);
+  if (!options.dryRun) for (const { path } of targets) await prepareTarget(file, join(options.out, path));
   const { graph, finish, ...rest } = await runPlan(original, options, splits, progress);
-  const compressed = { ...rest, graph: withProvenance(graph, file, { passes: rest.passes, reading, options }) };
-  const facts = { file, target, original, compressed, reading, options };
-  if (options.dryRun) return buildReport({ ...facts, written: null, judged: null });
+  const baked = bakeParts(graph, reading, options);
+  const provenance = { passes: rest.passes, reading: baked.reading, options };
+  const compressed = { ...rest, graph: withProvenance(baked.graph, file, provenance) };
+  const facts = { file, original, compressed, reading, options };
+  const artifacts = planArtifacts(targets, compressed.graph, options);
+  if (options.dryRun) return buildReport({ ...facts, artifacts: artifacts.map(unwritten), judged: null });
   return withDraft(options.out, async ({ folder, publish }) => {
-    const artifact = join(folder, name);
-    const written = await exportOnnx(compressed.graph, artifact, { externalData: options.externalData });
-    const judged = await judgeArtifact({ file, artifact, original, splits, reading }, options, progress);
-    const report = await buildReport({ ...facts, written, judged });
-    const files = await writeReport(report, { folder, judged, original: file, artifact, signal: progress.signal });
+    const written = await writeArtifacts(artifacts, folder);
+    const reference = await writeReference(written, compressed.graph, folder, options);
+    const artifactReading = baked.reading;
+    const files = { file, artifacts: written, reference, original, splits, reading, artifactReading };
+    const judged = await judgeArtifacts(files, options, progress);
+    const report = await buildReport({ ...facts, artifacts: written, judged });
+    const [{ file: artifact, runtime, channelsLast }] = written;
+    const place = { folder, judged, original: file, artifact: { file: artifact, runtime, channelsLast } };
+    const reports = await writeReport(report, { ...place, signal: progress.signal });
     progress.signal?.throwIfAborted();
     // Weights come before the model that reads them, and the report on all last.
-    await publish([...written.reverse(), ...files]);
+    await publish([...written.flatMap((one) => [...one.written].reverse()), ...reports]);
     await finish();
     return report;
   });
 }
 
 /**
- * Compares two model files without compressing anything: the same report, with no passes in it.
+ * Compares two model files without compressing anything: the same report, with no passes in it. The compressed one may
+ * be of any format that is written.
  *
  * @throws CompressError where a file cannot be read or run, or the data do not fit
  */
@@ -119,13 +135,17 @@ export async function validateFiles(
 ): Promise<Report> {
   const options = withDefaults(checkOptions({ ...given }, 'validate', 'options'));
   const original = load(file);
-  const compressed = { graph: load(target), passes: [], warnings: [], resolved: {} };
+  const artifact = openArtifact(target, original);
+  const compressed = { graph: artifact.graph, passes: [], warnings: [], resolved: {} };
   const test = options.data === undefined ? null : await openDataset(options.data, options);
   const splits = { ...NO_DATA, test };
   // A file of ours says how to read it; the original may not.
-  const { metadata } = original.metadata.has(METADATA_KEY) ? original : compressed.graph;
+  const own = decodeMetadata(artifact.metadata);
+  const saysMore = !original.metadata.has(METADATA_KEY) && !own.baked?.length;
+  const metadata = saysMore ? artifact.metadata : original.metadata;
   const reading = await readingOf(original.with({ metadata }), options, allOf(splits));
-  const judged = await judgeArtifact({ file, artifact: target, original, splits, reading }, options, progress);
-  const written = [target, ...externalFiles(compressed.graph)];
-  return buildReport({ file, target, written, original, compressed, reading, options, judged });
+  const artifactReading = reading && readingWhenBaked(reading, own.baked ?? []);
+  const files = { file, artifacts: [artifact], reference: null, original, splits, reading, artifactReading };
+  const judged = await judgeArtifacts(files, options, progress);
+  return buildReport({ file, artifacts: [artifact], original, compressed, reading, options, judged });
 }

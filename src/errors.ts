@@ -136,6 +136,34 @@ export function cannotExport(op: string, node: string, target: string, reason: s
   });
 }
 
+/** A format with fixed shapes is to hold a model with open ones. */
+export function openExportShape(
+  input: string,
+  shape: readonly (number | string)[] | null,
+  target: string,
+): CompressError {
+  const stated = shape?.map((dim) => (typeof dim === 'number' ? dim : 256)) ?? [1, 1, 256, 256];
+  return new CompressError(
+    'open-export-shape',
+    `${target} files have fixed shapes, and input '${input}' has the shape [${shape?.join(', ') ?? '?'}]; state it, e.g. --input-shape ${input}=${stated.join(',')}`,
+  );
+}
+
+/** What is to surround the network cannot be put into it; `part` is a word of --bake. */
+export function cannotBake(part: 'pre' | 'post', why: string): CompressError {
+  return new CompressError(
+    'cannot-bake',
+    `--bake ${part}: ${why}; leave '${part}' out, or state preprocess and output`,
+  );
+}
+
+export function tfliteTooLarge(weightBytes: number): CompressError {
+  return new CompressError(
+    'tflite-too-large',
+    `a TFLite file holds less than 2 GiB, and the weights alone have ${weightBytes} bytes; thin the model, store its weights in half precision (--fp16), or write ONNX`,
+  );
+}
+
 // --- weights in a file of their own ----------------------------------------------------------------------------------
 
 export function externalDataWithoutFolder(file: string, tensor: string): CompressError {

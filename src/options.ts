@@ -58,7 +58,20 @@ export const OPTIONS = {
   format: {
     type: { kind: 'list' },
     flags: '--format <formats>',
-    help: 'formats to write, separated by commas (onnx)',
+    help: 'formats to write, separated by commas: onnx, tflite, tfjs (default: onnx)',
+    commands: MAKERS,
+  },
+  bake: {
+    type: { kind: 'list' },
+    flags: '--bake <parts>',
+    help: 'put into the model what surrounds it: pre (takes an 8-bit image), post (answers with class numbers)',
+    commands: ['compress'],
+  },
+  layout: {
+    type: { kind: 'choice', choices: ['nhwc', 'nchw'] },
+    flags: '--layout <layout>',
+    help: 'where channels stand in the inputs and outputs of TFLite and tfjs artefacts',
+    default: 'nhwc',
     commands: MAKERS,
   },
   thin: {
@@ -265,7 +278,7 @@ export const OPTIONS = {
     type: { kind: 'list' },
     flags: '--input-shape <shape>',
     help: 'shape for open dimensions: name=1,1,256,256, or 1,1,256,256 for a single input (repeatable)',
-    commands: ['compress', 'inspect', 'validate', 'bench'],
+    commands: ['compress', 'convert', 'inspect', 'validate', 'bench'],
   },
   latency: {
     type: { kind: 'choice', choices: ['none', 'quick', 'full'] },

@@ -64,22 +64,33 @@ function macsOf(graph: Graph, node: Node): number {
 }
 
 /**
- * The graph with its interface's symbolic dimensions set to numbers, for counting only: passes never see it.
- * `shapes` gives an input's whole shape; else batch dimensions become 1 and other open ones `DEFAULT_SIZE`.
+ * The graph with its interface's symbolic dimensions set to numbers, for counting and for formats with fixed shapes:
+ * passes never see it. `shapes` gives an input's whole shape; else batch dimensions become 1 and other open ones
+ * `openSize`, or stay open where that is null.
  */
-export function bindShapes(graph: Graph, shapes: ReadonlyMap<string, readonly number[]> = new Map()): Graph {
+export function bindShapes(
+  graph: Graph,
+  shapes: ReadonlyMap<string, readonly number[]> = new Map(),
+  openSize: number | null = DEFAULT_SIZE,
+): Graph {
   for (const name of shapes.keys())
     if (!graph.inputs.includes(name)) throw badInputShape(`the model has no input '${name}'`, graph.inputs);
   const types = new Map(graph.types);
-  for (const input of graph.inputs) types.set(input, bindInput(input, graph.type(input), shapes.get(input)));
+  for (const input of graph.inputs) types.set(input, bindInput(input, graph.type(input), shapes.get(input), openSize));
   return rewrite(graph.with({ types }), semantics, () => false);
 }
 
-function bindInput(name: string, type: ValueType, given: readonly number[] | undefined): ValueType {
+function bindInput(
+  name: string,
+  type: ValueType,
+  given: readonly number[] | undefined,
+  openSize: number | null,
+): ValueType {
   if (!given)
     return {
       ...type,
-      shape: type.shape?.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 1 : DEFAULT_SIZE)) ?? null,
+      shape:
+        type.shape?.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 1 : (openSize ?? dim))) ?? null,
     };
   const fits =
     type.shape === null ||

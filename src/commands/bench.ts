@@ -1,17 +1,18 @@
 import { bindShapes } from '../analysis/cost.js';
-import { load } from '../importers/index.js';
+import { formatOf, load } from '../importers/index.js';
 import { type Options, withDefaults } from '../options.js';
 import { readInputShapes } from '../recipe/input-shapes.js';
-import { threadCounts } from '../recipe/judge-artifact.js';
+import { threadCounts } from '../recipe/judge-artifacts.js';
 import { textTable } from '../report/text-table.js';
-import { type Latency, measureLatency } from '../validate/latency.js';
+import { runtimeOf } from '../runtime/runner.js';
+import { type Latency, type LatencyModel, measureLatency } from '../validate/latency.js';
 import { interruptSignal, openTerminal } from './terminal.js';
 
 /** Times models in turns, each in a process of its own; ratios are against the first. */
 export async function runBench(files: readonly string[], given: Options): Promise<number> {
   const options = withDefaults(given);
   const terminal = openTerminal(options);
-  const models = files.map((file) => ({ file, shapes: shapesFor(file, options.inputShape) }));
+  const models = files.map((file) => modelOf(file, options.inputShape));
   const results = await measureLatency(models, {
     threads: threadCounts(options.threads),
     mode: options.latency === 'none' ? 'quick' : options.latency,
@@ -25,10 +26,14 @@ export async function runBench(files: readonly string[], given: Options): Promis
   return 0;
 }
 
-function shapesFor(file: string, asked: readonly string[] | undefined): Record<string, number[]> {
+/** TFLite and tfjs files are timed at the shapes that they have. */
+function modelOf(file: string, asked: readonly string[] | undefined): LatencyModel {
+  const format = formatOf(file) ?? 'onnx';
+  if (format !== 'onnx') return { file, runtime: runtimeOf(format) };
   const graph = load(file);
   const bound = bindShapes(graph, readInputShapes(asked, graph.inputs));
-  return Object.fromEntries(graph.inputs.map((input) => [input, (bound.type(input).shape ?? []).map(Number)]));
+  const shapes = graph.inputs.map((input) => [input, (bound.type(input).shape ?? []).map(Number)] as const);
+  return { file, shapes: Object.fromEntries(shapes) };
 }
 
 function benchTable(results: readonly Latency[]): string {

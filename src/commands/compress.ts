@@ -1,5 +1,4 @@
 import { compressFile } from '../compress.js';
-import { badOption } from '../errors.js';
 import { OPTIONS, type Options } from '../options.js';
 import type { PassReport } from '../passes/run.js';
 import { CHANGING } from '../recipe/provenance.js';
@@ -9,7 +8,6 @@ import { interruptSignal, openTerminal, type Terminal } from './terminal.js';
 
 /** The main job. Returns the exit code: 2 where a stated limit is not met. */
 export async function runCompress(file: string, options: Options): Promise<number> {
-  checkFormats(options.format);
   const terminal = openTerminal(options);
   const { onProgress, onWarning } = terminal;
   const report = await compressFile(file, options, { signal: interruptSignal(), onProgress, onWarning });
@@ -17,11 +15,6 @@ export async function runCompress(file: string, options: Options): Promise<numbe
   printReport(report, options, terminal);
   const equivalent = report.accuracy?.tost.equivalent === true;
   return options.failIfNotEquivalent && !equivalent ? 2 : 0;
-}
-
-export function checkFormats(formats: readonly string[] | undefined): void {
-  for (const format of formats?.flatMap((item) => item.split(',')) ?? [])
-    if (format !== 'onnx') throw badOption('--format', `can be onnx, not '${format}'`);
 }
 
 function printReport(report: Report, options: Options, terminal: Terminal): void {

@@ -1,3 +1,10 @@
+/** The formats that artefacts are written in. */
+export const ARTIFACT_FORMATS = ['onnx', 'tflite', 'tfjs'] as const;
+export type ArtifactFormat = (typeof ARTIFACT_FORMATS)[number];
+
+/** What surrounds a network and can be put into it: the preparation of the image, and the way from scores to classes. */
+export type BakedPart = 'pre' | 'post';
+
 /** What an artefact says of itself, in whatever place its format has for it; read back by importers and by validate. */
 export interface ArtifactMetadata {
   /** How images became the input that the figures were measured on. */
@@ -17,6 +24,10 @@ export interface ArtifactMetadata {
   };
   /** Class of each pixel value of the masks. */
   readonly labels?: Readonly<Record<string, number>>;
+  /** Inputs and outputs that have their channels last here, and first in the model that this one was made from. */
+  readonly channelsLast?: readonly string[];
+  /** What is within the model beside the network. */
+  readonly baked?: readonly BakedPart[];
   readonly provenance?: {
     readonly tool: string;
     readonly version: string;

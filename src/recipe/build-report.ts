@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { bindShapes, type Cost, costOf } from '../analysis/cost.js';
 import type { Compressed } from '../compress.js';
-import { externalFiles, sizeOfOnnx } from '../exporters/onnx/index.js';
+import { externalFiles } from '../exporters/onnx/index.js';
+import type { ArtifactFormat } from '../formats/metadata.js';
 import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import { artifactReport, modelReport } from '../report/model-report.js';
@@ -9,17 +10,26 @@ import { fileSizes, uncompressed } from '../report/sizes.js';
 import type { ArtifactReport, Report } from '../report/types.js';
 import { runtimeVersion } from '../runtime/version.js';
 import { VERSION } from '../version.js';
-import { boundShapes, type Judged } from './judge-artifact.js';
+import { boundShapes, type Judged } from './judge-artifacts.js';
 import type { Reading } from './reading.js';
+
+/** One artefact, of which the report speaks under the path that it has at the end. */
+export interface ArtifactFile {
+  readonly format: ArtifactFormat;
+  readonly target: string;
+  /** The file that a runtime is given, where it lies now. */
+  readonly file: string;
+  readonly channelsLast: readonly string[];
+  /** All its files, where they lie now, or the bytes that they would have where nothing is written. */
+  readonly written: readonly string[] | number;
+}
 
 export interface ReportFacts {
   readonly file: string;
-  /** The path that the artefact has at the end. */
-  readonly target: string;
-  /** The artefact's files, where they lie now; null where it is not written. */
-  readonly written: readonly string[] | null;
+  readonly artifacts: readonly ArtifactFile[];
   readonly original: Graph;
-  readonly compressed: Compressed;
+  /** Null where the artefact's graph is not read. */
+  readonly compressed: Omit<Compressed, 'graph'> & { readonly graph: Graph | null };
   readonly options: FullOptions;
   readonly reading: Reading | null;
   /** What running the files showed; null where they were not run. */
@@ -31,38 +41,50 @@ export async function buildReport(facts: ReportFacts): Promise<Report> {
   const { options, compressed, judged } = facts;
   const inputShape = boundShapes(facts.original, options);
   const [notRun, notTimed] = whyMissing(options);
-  const at = (model: number) => judged?.latency.filter((_, i) => i % 2 === model) ?? [];
-  const timed = (model: number) => (judged?.latency.length ? at(model) : { missing: notTimed });
+  const timed = (file: string) => {
+    const latency = judged?.latency.filter((entry) => entry.file === file) ?? [];
+    return latency.length ? latency : { missing: notTimed };
+  };
   const original = modelReport({
     file: facts.file,
+    format: 'onnx',
     cost: countedCost(facts.original, inputShape),
     inputShape,
     sizes: await fileSizes([facts.file, ...externalFiles(facts.original)]),
-    latency: timed(0),
+    latency: timed(facts.file),
   });
-  const artifact = artifactReport({
-    file: facts.target,
-    cost: countedCost(compressed.graph, inputShape),
-    inputShape,
-    sizes: facts.written
-      ? await fileSizes(facts.written)
-      : uncompressed(sizeOfOnnx(compressed.graph), 'nothing was written (--dry-run)'),
-    latency: timed(1),
-    original,
-    accuracy: judged?.accuracy[0] ?? { missing: notRun },
-  });
+  const cost = compressed.graph && countedCost(compressed.graph, inputShape);
+  const artifacts = await Promise.all(
+    facts.artifacts.map(async ({ format, target, file, channelsLast, written }, i) =>
+      artifactReport({
+        file: target,
+        format,
+        cost,
+        inputShape,
+        channelsLast,
+        sizes:
+          typeof written === 'number'
+            ? uncompressed(written, 'nothing was written (--dry-run)')
+            : await fileSizes(written),
+        latency: timed(file),
+        original,
+        accuracy: judged?.accuracy[i] ?? { missing: notRun },
+      }),
+    ),
+  );
+  const [{ ratios, accuracy }] = artifacts;
   return {
     reportVersion: 1,
     version: VERSION,
     seed: options.seed,
     options: { ...options },
     original,
-    artifacts: [artifact],
-    ratios: artifact.ratios,
-    accuracy: artifact.accuracy,
+    artifacts,
+    ratios,
+    accuracy,
     passes: compressed.passes,
     resolved: resolvedOf(facts, inputShape),
-    warnings: [...compressed.warnings, ...(artifact.accuracy?.warnings ?? []), ...brokenWarning(artifact)],
+    warnings: [...compressed.warnings, ...artifacts.flatMap(artifactWarnings)],
   };
 }
 
@@ -96,12 +118,26 @@ function resolvedOf(
 }
 
 /** What training is replayed with: the same settings, kernels, runtime and threads give the same bytes. */
-function distillationOf({ resolved }: Compressed, { threads, seed }: FullOptions): Record<string, unknown> | null {
+function distillationOf(
+  { resolved }: ReportFacts['compressed'],
+  { threads, seed }: FullOptions,
+): Record<string, unknown> | null {
   const settings = resolved.distill;
   if (!settings) return null;
   return { ...settings, seed, threads: threads ?? availableParallelism(), runtime: runtimeVersion() };
 }
 
-function brokenWarning({ broken, file }: ArtifactReport): string[] {
-  return broken ? [`the output of ${file} is ${broken}: it is broken and must not be used`] : [];
+/** What a conversion may change of the raw output, as a share of its range: rounding in another order of additions. */
+const CONVERSION_TOLERANCE = 1e-4;
+
+function artifactWarnings({ accuracy, broken, conversion, fullyDelegated, file }: ArtifactReport): string[] {
+  const warnings = [...(accuracy?.warnings ?? [])];
+  if (broken) warnings.push(`the output of ${file} is ${broken}: it is broken and must not be used`);
+  if (conversion && conversion.maxAbsoluteError > CONVERSION_TOLERANCE * conversion.range)
+    warnings.push(
+      `the output of ${file} differs by up to ${conversion.maxAbsoluteError.toPrecision(3)} from that of the same network in ONNX Runtime (range ${conversion.range.toPrecision(3)})`,
+    );
+  if (fullyDelegated === false)
+    warnings.push(`LiteRT runs some operators of ${file} outside of XNNPACK, in slower kernels`);
+  return warnings;
 }

@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { moveFiles, removeWhenEnded, writeFailure } from '../formats/files.js';
+import { makeFolder } from './prepare-target.js';
 
 export interface Draft {
   readonly folder: string;
-  /** Moves files of the draft, in this order, over those of the same names from an earlier run. */
+  /** Moves files of the draft, in this order, over those at the same places from an earlier run. */
   publish(files: readonly string[]): Promise<void>;
 }
 
@@ -19,8 +20,11 @@ export async function withDraft<T>(out: string, make: (draft: Draft) => Promise<
     throw writeFailure(out, cause);
   });
   const forget = removeWhenEnded(folder);
-  const publish = (files: readonly string[]) =>
-    moveFiles(files.map((from) => ({ from, to: join(out, basename(from)) })));
+  const publish = async (files: readonly string[]) => {
+    const moves = files.map((from) => ({ from, to: join(out, relative(folder, from)) }));
+    for (const { to } of moves) await makeFolder(dirname(to));
+    await moveFiles(moves);
+  };
   try {
     return await make({ folder, publish });
   } finally {

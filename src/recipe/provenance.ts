@@ -6,6 +6,7 @@ import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import type { PassReport } from '../passes/run.js';
 import { VERSION } from '../version.js';
+import { bakedParts } from './baking.js';
 import type { Reading } from './reading.js';
 
 const PIECE = 1 << 20;
@@ -23,6 +24,7 @@ export const CHANGING = [
   'maxError',
   'align',
   'fp16',
+  'bake',
 ] as const satisfies readonly (keyof FullOptions)[];
 
 /** Options that shape the artefact; where things lie and how a run shows itself do not, so the bytes stay the same. */
@@ -55,6 +57,7 @@ export function withProvenance(graph: Graph, file: string, { passes, reading, op
     preprocess,
     output,
     labels: labels ?? undefined,
+    baked: options.bake && bakedParts(options),
     provenance: {
       tool: 'unet-compress',
       version: VERSION,

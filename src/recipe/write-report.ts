@@ -1,14 +1,15 @@
 import { join } from 'node:path';
 import { writeAtomically } from '../formats/files.js';
 import type { Report } from '../report/types.js';
+import type { JudgedArtifact } from '../validate/judge.js';
 import { writeWorstImages } from '../validate/worst-images.js';
-import type { Judged } from './judge-artifact.js';
+import type { Judged } from './judge-artifacts.js';
 
 export interface ReportPlace {
   readonly folder: string;
   readonly judged: Judged | null;
   readonly original: string;
-  readonly artifact: string;
+  readonly artifact: JudgedArtifact;
   readonly signal?: AbortSignal;
 }
 

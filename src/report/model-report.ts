@@ -1,5 +1,7 @@
 import type { Cost } from '../analysis/cost.js';
-import type { CandidateAccuracy } from '../validate/accuracy.js';
+import type { ArtifactFormat } from '../formats/metadata.js';
+import { runtimeOf } from '../runtime/runner.js';
+import type { ArtifactJudgement } from '../validate/judge.js';
 import type { Latency } from '../validate/latency.js';
 import type { FileSizes } from './sizes.js';
 import type { ArtifactReport, LatencyMs, ModelReport, Ratios } from './types.js';
@@ -7,23 +9,29 @@ import type { ArtifactReport, LatencyMs, ModelReport, Ratios } from './types.js'
 /** What is known of one model file; a figure that was not taken comes with the reason in its place. */
 export interface ModelFacts {
   readonly file: string;
-  readonly cost: Cost;
+  readonly format: ArtifactFormat;
+  /** Null for a file whose graph is not read. */
+  readonly cost: Cost | null;
   readonly inputShape: Readonly<Record<string, readonly number[]>>;
   readonly sizes: FileSizes;
   /** At each thread count, 1 first. */
   readonly latency: readonly Latency[] | { readonly missing: string };
 }
 
-export function modelReport({ file, cost, inputShape, sizes, latency }: ModelFacts): ModelReport {
+export function modelReport({ file, format, cost, inputShape, sizes, latency }: ModelFacts): ModelReport {
   const reasons: Record<string, string> = {};
-  if (cost.macs === null) reasons.macs = 'a shape inside the model is not known; state the input with --input-shape';
+  if (cost === null)
+    for (const field of ['parameters', 'macs']) reasons[field] = `graphs of ${format} files are not read`;
+  else if (cost.macs === null)
+    reasons.macs = 'a shape inside the model is not known; state the input with --input-shape';
   if (sizes.reason) for (const field of ['gzipBytes', 'brotliBytes']) reasons[field] = sizes.reason;
   if ('missing' in latency) reasons.latencyMs = latency.missing;
   return {
     file,
-    format: 'onnx',
-    parameters: cost.parameters,
-    macs: cost.macs,
+    format,
+    runtime: runtimeOf(format),
+    parameters: cost?.parameters ?? null,
+    macs: cost?.macs ?? null,
     inputShape,
     sizeBytes: sizes.sizeBytes,
     gzipBytes: sizes.gzipBytes,
@@ -35,7 +43,8 @@ export function modelReport({ file, cost, inputShape, sizes, latency }: ModelFac
 
 export interface ArtifactFacts extends ModelFacts {
   readonly original: ModelReport;
-  readonly accuracy: CandidateAccuracy | { readonly missing: string };
+  readonly channelsLast: readonly string[];
+  readonly accuracy: ArtifactJudgement | { readonly missing: string };
 }
 
 export function artifactReport(facts: ArtifactFacts): ArtifactReport {
@@ -54,8 +63,21 @@ export function artifactReport(facts: ArtifactFacts): ArtifactReport {
     sizeBytes: ratio(original.sizeBytes, model.sizeBytes),
     latency: 'missing' in latency ? null : latency[0].speedUp,
   };
-  const judged = 'missing' in accuracy ? { numeric: null, accuracy: null, broken: null } : accuracy;
-  return { ...model, reasons, ratios, ...judged };
+  const { numeric, conversion, broken, fullyDelegated, ...judged } =
+    'missing' in accuracy
+      ? { numeric: null, conversion: null, accuracy: null, broken: null, fullyDelegated: undefined }
+      : accuracy;
+  return {
+    ...model,
+    reasons,
+    ratios,
+    channelsLast: facts.channelsLast,
+    fullyDelegated: fullyDelegated ?? null,
+    numeric,
+    conversion,
+    accuracy: judged.accuracy,
+    broken,
+  };
 }
 
 function latencyMs(latency: readonly Latency[]): LatencyMs {

@@ -1,8 +1,61 @@
+import type { RuntimeName } from '../runtime/runner.js';
+import type { Accuracy } from '../validate/equivalence.js';
 import { textTable } from './text-table.js';
-import type { ArtifactReport, ModelReport, Report } from './types.js';
+import type { ArtifactReport, ModelReport, Ratios, Report } from './types.js';
 
 /** The before/after table that a run prints. */
 export function resultTable(report: Report): string {
+  return report.artifacts.length === 1 ? tableOfOne(report) : tableOfMany(report);
+}
+
+const RUNTIME_TITLES: Record<RuntimeName, string> = {
+  onnxruntime: 'ONNX Runtime',
+  litert: 'LiteRT',
+  tfjs: 'TensorFlow.js',
+};
+
+/** A column an artefact; in brackets how many times better than the original, which always runs in ONNX Runtime. */
+function tableOfMany({ original, artifacts }: Report): string {
+  const row = (title: string, of: (model: ModelReport) => string, gain?: keyof Ratios) => [
+    title,
+    of(original),
+    ...artifacts.map((artifact) => withGain(of(artifact), gain && artifact.ratios[gain])),
+  ];
+  return textTable(
+    ['', 'original', ...artifacts.map(({ format }) => format)],
+    [
+      row('runs in', ({ runtime }) => RUNTIME_TITLES[runtime]),
+      row('parameters', ({ parameters }) => count(parameters), 'parameters'),
+      row('MACs', ({ macs }) => count(macs), 'macs'),
+      row('file', ({ sizeBytes }) => bytes(sizeBytes), 'sizeBytes'),
+      row('latency, 1 thread', milliseconds, 'latency'),
+      row('frames/s, 1 thread', perSecond),
+      ...diceRows(artifacts),
+      ['off the same net in ONNX', '', ...artifacts.map(conversionShare)],
+    ],
+  );
+}
+
+function withGain(text: string, ratio: number | null | undefined): string {
+  return ratio === null || ratio === undefined ? text : `${text} (${times(ratio)})`;
+}
+
+function diceRows(artifacts: readonly ArtifactReport[]): string[][] {
+  const judged = artifacts.map(({ accuracy }) => accuracy);
+  const known = judged.find((accuracy) => accuracy !== null);
+  if (!known) return [['accuracy', '', ...artifacts.map(({ broken }) => (broken ? `broken: ${broken}` : 'unknown'))]];
+  const dice = artifacts.map(({ accuracy, broken }) =>
+    accuracy ? `${accuracy.compressed.mean.toFixed(4)} (${signed(accuracy.difference.mean)})` : `broken: ${broken}`,
+  );
+  return [[diceTitle(known), known.original.mean.toFixed(4), ...dice]];
+}
+
+/** The largest difference of the raw output as a share of its range. */
+function conversionShare({ conversion }: ArtifactReport): string {
+  return conversion ? (conversion.maxAbsoluteError / (conversion.range || 1)).toExponential(1) : '';
+}
+
+function tableOfOne(report: Report): string {
   const [artifact] = report.artifacts;
   const { original, ratios } = report;
   return textTable(
@@ -35,12 +88,16 @@ function threadRows(original: ModelReport, artifact: ArtifactReport): string[][]
 function accuracyRows(artifact: ArtifactReport): string[][] {
   const { accuracy } = artifact;
   if (!accuracy) return [['accuracy', '', artifact.broken ? `broken: ${artifact.broken}` : 'unknown', '']];
-  const what = accuracy.reference === 'masks' ? `Dice (${accuracy.split})` : `Dice to the original (${accuracy.split})`;
+  const what = diceTitle(accuracy);
   const hd95 = (value: number | null) => (value === null ? '–' : `${fixed(value)} ${accuracy.hd95.unit}`);
   return [
     [what, accuracy.original.mean.toFixed(4), accuracy.compressed.mean.toFixed(4), signed(accuracy.difference.mean)],
     ['HD95', hd95(accuracy.hd95.original), hd95(accuracy.hd95.compressed), ''],
   ];
+}
+
+function diceTitle({ reference, split }: Accuracy): string {
+  return reference === 'masks' ? `Dice (${split})` : `Dice to the original (${split})`;
 }
 
 /** What the accuracy figures mean, in one sentence. */

@@ -1,4 +1,6 @@
+import type { ArtifactFormat } from '../formats/metadata.js';
 import type { PassReport } from '../passes/run.js';
+import type { RuntimeName } from '../runtime/runner.js';
 import type { NumericAgreement } from '../validate/accuracy.js';
 import type { Accuracy } from '../validate/equivalence.js';
 
@@ -20,8 +22,11 @@ export interface LatencyMs {
 /** A model file: the original, or what was made of it. */
 export interface ModelReport {
   readonly file: string;
-  readonly format: 'onnx';
-  readonly parameters: number;
+  readonly format: ArtifactFormat;
+  /** What ran it. */
+  readonly runtime: RuntimeName;
+  /** Null for files of which only the format's own reader knows the weights. */
+  readonly parameters: number | null;
   readonly macs: number | null;
   /** What MACs and latency were taken at, by input. */
   readonly inputShape: Readonly<Record<string, readonly number[]>>;
@@ -43,7 +48,14 @@ export interface Ratios {
 
 export interface ArtifactReport extends ModelReport {
   readonly ratios: Ratios;
+  /** Inputs and outputs with channels last, where the original has them first. */
+  readonly channelsLast: readonly string[];
+  /** Whether LiteRT's fast kernels run every operator; null for other runtimes. */
+  readonly fullyDelegated: boolean | null;
+  /** How far the raw output is from the original's. */
   readonly numeric: NumericAgreement | null;
+  /** How far it is from the same compressed graph in ONNX Runtime; null for that itself. */
+  readonly conversion: NumericAgreement | null;
   readonly accuracy: Accuracy | null;
   /** Why the output cannot come from a working model. */
   readonly broken: 'not finite' | 'constant' | null;

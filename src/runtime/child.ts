@@ -6,14 +6,13 @@ import { Worker } from 'node:worker_threads';
 import { messageOf } from '../errors.js';
 import { Exchange } from './exchange.js';
 import type { Calls, Reply, Request } from './messages.js';
-import type { LoadedModel, LoadModel, LoadStep, RuntimeName, Tensors, TimePlan } from './runner.js';
+import type { LoadedModel, LoadModel, RuntimeName, Tensors, TimePlan } from './runner.js';
 import { ServedStep } from './served-step.js';
 
-const runtimes: Record<RuntimeName, { model(): Promise<LoadModel>; step(): Promise<LoadStep> }> = {
-  onnxruntime: {
-    model: async () => (await import('./ort.js')).loadOnnxModel,
-    step: async () => (await import('./ort-step.js')).loadOnnxStep,
-  },
+const runtimes: Record<RuntimeName, () => Promise<LoadModel>> = {
+  onnxruntime: async () => (await import('./ort.js')).loadOnnxModel,
+  litert: async () => (await import('./litert.js')).loadTfliteModel,
+  tfjs: async () => (await import('./tfjs.js')).loadTfjsModel,
 };
 
 let loaded: LoadedModel | undefined;
@@ -24,7 +23,7 @@ let timed: (() => Promise<void>) | undefined;
 async function answer(request: Request): Promise<Calls[Request['call']]['result']> {
   switch (request.call) {
     case 'load': {
-      const load = await runtimes[request.given.runtime].model();
+      const load = await runtimes[request.given.runtime]();
       loaded = await load(request.given.file, request.given.threads);
       return loaded.info;
     }
@@ -40,10 +39,10 @@ async function answer(request: Request): Promise<Calls[Request['call']]['result'
       exchange = new Exchange(request.given.path, 'r+');
       return null;
     case 'loadStep': {
-      const { runtime, file, threads, plan } = request.given;
-      const load = await runtimes[runtime].step();
+      const { file, threads, plan } = request.given;
+      const { loadOnnxStep } = await import('./ort-step.js');
       if (exchange === undefined) throw new Error('no exchange is open');
-      const step = await load(file, threads, plan);
+      const step = await loadOnnxStep(file, threads, plan);
       served = new ServedStep(step, exchange);
       return step.info;
     }

@@ -11,10 +11,7 @@ export interface Calls {
   memory: { given: null; result: MemoryUse };
   /** Opens the file that `Placed` tensors of the calls below lie in. */
   openExchange: { given: { path: string }; result: null };
-  loadStep: {
-    given: { runtime: RuntimeName; file: string; threads: number; plan: StepPlan };
-    result: RunnerInfo;
-  };
+  loadStep: { given: { file: string; threads: number; plan: StepPlan }; result: RunnerInfo };
   unloadStep: { given: null; result: null };
   step: { given: { inputs: Placed }; result: Placed };
   setState: { given: { values: Placed }; result: null };

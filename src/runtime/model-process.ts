@@ -6,9 +6,10 @@ import { cannotLoad, cannotRead, cannotRun, messageOf, runnerDied, runnerTimedOu
 import type { CallName, Calls, Reply, Request } from './messages.js';
 import type { RuntimeName } from './runner.js';
 
-export interface OpenRunnerOptions {
-  runtime: RuntimeName;
-  /** Threads within an operator; operators run one after another. */
+/** @typeParam R the runtimes to choose from */
+export interface OpenRunnerOptions<R extends RuntimeName = 'onnxruntime'> {
+  runtime: R;
+  /** Threads within an operator; operators run one after another. LiteRT and TensorFlow.js always use one. */
   threads: number;
   /** The most that loading, or one run, may take; ten minutes unless given. */
   timeoutMs?: number;
@@ -16,7 +17,11 @@ export interface OpenRunnerOptions {
   signal?: AbortSignal;
 }
 
-const RUNTIME_TITLES: Record<RuntimeName, string> = { onnxruntime: 'ONNX Runtime' };
+const RUNTIME_TITLES: Record<RuntimeName, string> = {
+  onnxruntime: 'ONNX Runtime',
+  litert: 'LiteRT',
+  tfjs: 'TensorFlow.js',
+};
 const DEFAULT_TIMEOUT_MS = 600_000;
 
 /** How much time a call may take: that of `runs` runs, and `extraMs`. */
@@ -58,7 +63,7 @@ export class ModelProcess {
   /** @param file whose model it runs, for messages */
   constructor(
     public file: string,
-    { runtime, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: OpenRunnerOptions,
+    { runtime, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: OpenRunnerOptions<RuntimeName>,
   ) {
     this.#title = RUNTIME_TITLES[runtime];
     this.#timeoutMs = timeoutMs;

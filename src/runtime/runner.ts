@@ -50,6 +50,8 @@ export interface ValueInfo {
 export interface RunnerInfo {
   inputs: ValueInfo[];
   outputs: ValueInfo[];
+  /** Whether XNNPACK runs every operator; LiteRT alone tells. Its own kernels, which run the rest, are slower. */
+  fullyDelegated?: boolean;
 }
 
 /** How long to go on: a number of runs, or at least one run and then until the time is used up. */
@@ -63,7 +65,10 @@ export interface NodeTime {
 }
 
 export interface Profile {
-  /** Longest first. Runtimes fuse, insert and rename nodes: these are the runtime's, not the file's. */
+  /**
+   * Longest first. Runtimes fuse, insert and rename nodes: these are the runtime's, not the file's. LiteRT tells no
+   * times, so there each operator is run alone on random inputs, and is left out where it cannot run alone.
+   */
   nodes: NodeTime[];
   /** The same times summed by operator, longest first. */
   operators: { op: string; microseconds: number }[];
@@ -130,13 +135,23 @@ export interface Stepper {
   close(): Promise<void>;
 }
 
-export type RuntimeName = 'onnxruntime';
+export type RuntimeName = 'onnxruntime' | 'litert' | 'tfjs';
+
+const RUNTIMES = { onnx: 'onnxruntime', tflite: 'litert', tfjs: 'tfjs' } as const;
+
+/** The runtime that runs files of a format. */
+export function runtimeOf(format: keyof typeof RUNTIMES): RuntimeName {
+  return RUNTIMES[format];
+}
 
 /** A model that a runtime has loaded into the current process: what each runtime implements. */
 export interface LoadedModel {
   readonly info: RunnerInfo;
   run(inputs: Tensors): Promise<Tensors>;
-  /** Converts the inputs once and returns a function that runs the model on them and drops the outputs. */
+  /**
+   * Converts the inputs once and returns a function that runs the model on them and drops the outputs. The function of
+   * the call before, whose inputs are dropped, must not be called any more.
+   */
   repeatable(inputs: Tensors): () => Promise<void>;
   /** As `Runner.profile`, by node; temporary files go into `folder`. */
   profile(inputs: Tensors, runs: number, folder: string): Promise<NodeTime[]>;

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { badModelInput } from '../errors.js';
 import { type Allowance, ModelProcess, type OpenRunnerOptions, readablePath } from './model-process.js';
-import { inputProblem, profileOf, type Runner, type Tensors, type TimePlan } from './runner.js';
+import { inputProblem, profileOf, type Runner, type RuntimeName, type Tensors, type TimePlan } from './runner.js';
 
 /**
  * Loads a model file in a process of its own, which ends with `close`, with this process, or with the first failure.
  *
  * @throws CompressError when the file cannot be read or loaded, or when loading takes too long or kills the process.
  */
-export async function openRunner(file: string, options: OpenRunnerOptions): Promise<Runner> {
+export async function openRunner(file: string, options: OpenRunnerOptions<RuntimeName>): Promise<Runner> {
   const path = await readablePath(file);
   options.signal?.throwIfAborted();
   const worker = new ModelProcess(file, options);

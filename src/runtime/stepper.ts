@@ -70,8 +70,8 @@ export class StepHost {
     const { worker, exchange } = this;
     worker.file = file;
     const plan = { carried, optimization };
-    const { runtime, threads } = this.options;
-    const info = await worker.ask('loadStep', { runtime, file: path, threads, plan }, { task: 'load', runs: 1 });
+    const { threads } = this.options;
+    const info = await worker.ask('loadStep', { file: path, threads, plan }, { task: 'load', runs: 1 });
     return { file, info, processId: worker.processId, ...calls(file, worker, exchange, info, plan) };
   }
 

@@ -12,8 +12,11 @@ import { loadInput } from './preprocess.js';
 export interface AccuracyRequest {
   readonly original: Runner;
   readonly candidates: readonly Runner[];
+  /** The compressed graph in ONNX Runtime, against which candidates in other runtimes are held; may be one of them. */
+  readonly reference: Runner | null;
   readonly dataset: Dataset;
   readonly interpretation: Interpretation;
+  readonly artifactInterpretation: Interpretation;
   readonly split: 'test' | 'validation';
   readonly margin: number;
   readonly seed: number;
@@ -32,50 +35,84 @@ export interface NumericAgreement {
 }
 
 export interface CandidateAccuracy {
-  readonly numeric: NumericAgreement;
+  /** Null where the candidate answers with classes and the original with scores. */
+  readonly numeric: NumericAgreement | null;
+  /** How far its raw output is from that of the compressed graph in ONNX Runtime; null for that itself. */
+  readonly conversion: NumericAgreement | null;
   /** Null for outputs that are plain values. */
   readonly accuracy: Accuracy | null;
   /** Why the output cannot come from a working model; it is then not scored. */
   readonly broken: 'not finite' | 'constant' | null;
 }
 
+/** The agreement of two outputs over the images seen so far. */
+class Agreement {
+  private error = -1;
+  private squares = 0;
+  private norm = 0;
+  private worst: NumericAgreement['worst'] = { image: '', index: [] };
+  private range: OutputRange | undefined;
+
+  add(image: string, actual: ArrayLike<number>, wanted: ArrayLike<number>, shape: readonly number[]): void {
+    const difference = compareOutputs(actual, wanted, shape);
+    if (difference.maxAbsoluteError > this.error) {
+      this.error = difference.maxAbsoluteError;
+      this.worst = { image, index: difference.worst };
+    }
+    for (let i = 0; i < wanted.length; i++) {
+      this.squares += (actual[i] - wanted[i]) ** 2;
+      this.norm += wanted[i] ** 2;
+    }
+    this.range = outputRange(wanted, this.range);
+  }
+
+  result(): NumericAgreement {
+    return {
+      maxAbsoluteError: this.error,
+      relativeL2: this.squares === 0 ? 0 : Math.sqrt(this.squares / this.norm),
+      worst: this.worst,
+      range: this.range ? this.range.maximum - this.range.minimum : 0,
+    };
+  }
+}
+
 interface Tally {
-  numeric: { error: number; squares: number; norm: number; worst: NumericAgreement['worst'] };
+  numeric: Agreement | null;
+  conversion: Agreement | null;
   range: OutputRange | undefined;
   scored: ScoredImage[];
 }
 
 /** Runs the original and every candidate on every image and judges each candidate against the original. */
 export async function measureAccuracy(request: AccuracyRequest): Promise<CandidateAccuracy[]> {
-  const { dataset, candidates } = request;
+  const { dataset, candidates, interpretation, artifactInterpretation } = request;
+  const isSameOutput = interpretation.output.kind === artifactInterpretation.output.kind;
   const tallies = candidates.map(
-    (): Tally => ({
-      numeric: { error: -1, squares: 0, norm: 0, worst: { image: '', index: [] } },
+    (candidate): Tally => ({
+      numeric: isSameOutput ? new Agreement() : null,
+      conversion: request.reference && candidate !== request.reference ? new Agreement() : null,
       range: undefined,
       scored: [],
     }),
   );
-  let originalRange: OutputRange | undefined;
   for (const [i, sample] of dataset.samples.entries()) {
     if (request.signal?.aborted) throw interrupted();
-    const reference = await runImage(request.interpretation, request.original, sample);
-    originalRange = outputRange(numbersOf(reference.output), originalRange);
+    const original = await runImage(interpretation, request.original, sample);
     const truth =
-      sample.maskFile && request.interpretation.labels && reference.mask
-        ? await loadMask(sample.maskFile, request.interpretation.labels, reference.mask.shape, reference.sizes)
+      sample.maskFile && interpretation.labels && original.mask
+        ? await loadMask(sample.maskFile, interpretation.labels, original.mask.shape, original.sizes)
         : null;
-    for (const [c, candidate] of candidates.entries())
-      addImage(
-        tallies[c],
-        sample,
-        reference,
-        await runImage(request.interpretation, candidate, sample),
-        truth,
-        request.interpretation.classes,
-      );
+    const compressed = request.reference && (await runImage(artifactInterpretation, request.reference, sample));
+    for (const [c, candidate] of candidates.entries()) {
+      const run =
+        compressed && candidate === request.reference
+          ? compressed
+          : await runImage(artifactInterpretation, candidate, sample);
+      addImage(tallies[c], { sample, original, compressed, run, truth, classes: interpretation.classes });
+    }
     request.onImage?.(i + 1, dataset.samples.length);
   }
-  return tallies.map((tally) => summarize(tally, originalRange, request));
+  return tallies.map((tally) => summarize(tally, request));
 }
 
 export interface ImageRun {
@@ -91,13 +128,21 @@ export interface ImageRun {
 export async function runImage(interpretation: Interpretation, runner: Runner, sample: Sample): Promise<ImageRun> {
   const { input, preprocess, output } = interpretation;
   const image = await loadInput(sample, preprocess, input.shape);
-  const inputs = { [input.name]: { type: 'float32' as const, dims: [1, ...image.shape], data: image.data } };
+  const inputs = { [input.name]: inputOf(runner, input.name, [1, ...image.shape], image.data) };
   const result = (await runner.run(inputs))[output.name];
   if (!result) throw badModelInput(runner.file, `it has no output '${output.name}'`);
   const decision = decisionOf(interpretation);
   const shape = { data: numbersOf(result), shape: result.dims };
   const mask = decision && toClassMap(shape, decision, outputSpatial(result.dims, image.spatial));
   return { pixels: image.data, sizes: image, output: result, mask, spacing: image.spacing };
+}
+
+/** The pixels in the type that the model takes: a model with its preparation within takes whole numbers. */
+function inputOf({ info }: Runner, name: string, dims: number[], pixels: Float32Array): TensorData {
+  const type = info.inputs.find((input) => input.name === name)?.type;
+  if (type === 'uint8') return { type, dims, data: Uint8Array.from(pixels) };
+  if (type === 'int32') return { type, dims, data: Int32Array.from(pixels) };
+  return { type: 'float32', dims, data: pixels };
 }
 
 function decisionOf({ output }: Interpretation): Decision | null {
@@ -110,50 +155,40 @@ function numbersOf({ data }: TensorData): ArrayLike<number> {
     : data;
 }
 
-function addImage(
-  tally: Tally,
-  sample: Sample,
-  reference: ImageRun,
-  run: ImageRun,
-  truth: ClassMap | null,
-  classes: number,
-): void {
-  const [actual, wanted] = [numbersOf(run.output), numbersOf(reference.output)];
-  if (actual.length !== wanted.length)
+interface JudgedImage {
+  readonly sample: Sample;
+  readonly original: ImageRun;
+  readonly compressed: ImageRun | null;
+  readonly run: ImageRun;
+  readonly truth: ClassMap | null;
+  readonly classes: number;
+}
+
+function addImage(tally: Tally, { sample, original, compressed, run, truth, classes }: JudgedImage): void {
+  const [actual, wanted] = [numbersOf(run.output), numbersOf(original.output)];
+  if (tally.numeric && actual.length !== wanted.length)
     throw badModelInput(sample.name, `the models answer with ${wanted.length} and ${actual.length} values`);
-  const difference = compareOutputs(actual, wanted, run.output.dims);
-  if (difference.maxAbsoluteError > tally.numeric.error) {
-    tally.numeric.error = difference.maxAbsoluteError;
-    tally.numeric.worst = { image: sample.name, index: difference.worst };
-  }
-  for (let i = 0; i < wanted.length; i++) {
-    tally.numeric.squares += (actual[i] - wanted[i]) ** 2;
-    tally.numeric.norm += wanted[i] ** 2;
-  }
+  tally.numeric?.add(sample.name, actual, wanted, run.output.dims);
+  if (compressed) tally.conversion?.add(sample.name, actual, numbersOf(compressed.output), run.output.dims);
   tally.range = outputRange(actual, tally.range);
-  if (!run.mask || !reference.mask) return;
-  const target = truth ?? reference.mask;
+  if (!run.mask || !original.mask) return;
+  const target = truth ?? original.mask;
   tally.scored.push({
     name: sample.name,
     group: sample.group,
-    original: scoreMasks(reference.mask, target, classes, reference.spacing),
+    original: scoreMasks(original.mask, target, classes, original.spacing),
     compressed: scoreMasks(run.mask, target, classes, run.spacing),
-    agreement: diceOf(run.mask, reference.mask, classes),
+    agreement: diceOf(run.mask, original.mask, classes),
   });
 }
 
-function summarize(tally: Tally, original: OutputRange | undefined, request: AccuracyRequest): CandidateAccuracy {
-  const { error, squares, norm, worst } = tally.numeric;
+function summarize(tally: Tally, request: AccuracyRequest): CandidateAccuracy {
   const broken = tally.range ? brokenBecause(tally.range) : null;
   const { samples } = request.dataset;
   const scores = !broken && tally.scored.length > 0;
   return {
-    numeric: {
-      maxAbsoluteError: error,
-      relativeL2: squares === 0 ? 0 : Math.sqrt(squares / norm),
-      worst,
-      range: original ? original.maximum - original.minimum : 0,
-    },
+    numeric: tally.numeric?.result() ?? null,
+    conversion: tally.conversion?.result() ?? null,
     broken,
     accuracy: scores
       ? judgeAccuracy(tally.scored, {

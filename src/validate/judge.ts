@@ -1,22 +1,34 @@
-import { badModelInput } from '../errors.js';
-import type { Runner } from '../runtime/runner.js';
+import type { Runner, RuntimeName } from '../runtime/runner.js';
 import { openRunner } from '../runtime/spawn.js';
-import { type CandidateAccuracy, measureAccuracy, type NumericAgreement } from './accuracy.js';
+import { type CandidateAccuracy, measureAccuracy } from './accuracy.js';
+import { withChannelsFirst } from './channels-first.js';
 import type { Dataset } from './dataset.js';
 import type { Interpretation } from './interpretation.js';
-import { type Latency, measureLatency, syntheticInputs } from './latency.js';
-import { brokenBecause, compareOutputs, outputRange } from './numeric.js';
+import { type Latency, measureLatency } from './latency.js';
+import { judgeOnNoise } from './noise.js';
 
 /** Images, and how the models are to read and answer them. */
 export interface JudgedData {
   readonly dataset: Dataset;
   readonly split: 'test' | 'validation';
   readonly interpretation: Interpretation;
+  /** How the artefacts are to do so: they may have some of it within. */
+  readonly artifactInterpretation: Interpretation;
+}
+
+/** An artefact and what runs it. */
+export interface JudgedArtifact {
+  readonly file: string;
+  readonly runtime: RuntimeName;
+  /** Inputs and outputs that have their channels last, where the original has them first. */
+  readonly channelsLast: readonly string[];
 }
 
 export interface JudgeRequest {
   readonly original: string;
-  readonly artifacts: readonly string[];
+  readonly artifacts: readonly JudgedArtifact[];
+  /** The compressed graph as an ONNX file, against which artefacts of other formats are held; null: none are. */
+  readonly reference: string | null;
   /** Images for accuracy; without them only seeded noise is run. */
   readonly data: JudgedData | null;
   readonly margin: number;
@@ -30,23 +42,36 @@ export interface JudgeRequest {
   readonly onProgress?: (task: string, done: number, total: number) => void;
 }
 
+export interface ArtifactJudgement extends CandidateAccuracy {
+  /** See `RunnerInfo.fullyDelegated`. */
+  readonly fullyDelegated?: boolean;
+}
+
 export interface Judgement {
   /** One entry an artefact. */
-  readonly accuracy: readonly CandidateAccuracy[];
-  /** For each thread count: the original first, then the artefacts; empty where not asked for. */
+  readonly accuracy: readonly ArtifactJudgement[];
+  /** For each thread count: the original first, then the artefacts that can use it; empty where not asked for. */
   readonly latency: readonly Latency[];
 }
 
 /** Runs the files themselves, each in a process of its own, and says how the artefacts compare with the original. */
 export async function judge(request: JudgeRequest): Promise<Judgement> {
-  const accuracy = await withRunners(request, (original, candidates) =>
-    request.data ? judgeOnImages(request, original, candidates) : judgeOnNoise(request, original, candidates),
-  );
+  const accuracy = await withRunners(request, async (runners) => {
+    const judged = request.data ? await judgeOnImages(request, runners) : await judgeOnNoise(request, runners);
+    return judged.map((entry, i) => ({ ...entry, fullyDelegated: runners.candidates[i]!.info.fullyDelegated }));
+  });
   const latency =
     request.latency === 'none'
       ? []
       : await measureLatency(
-          [request.original, ...request.artifacts].map((file) => ({ file, shapes: { ...request.shapes } })),
+          [
+            { file: request.original, shapes: { ...request.shapes } },
+            ...request.artifacts.map(({ file, runtime }) => ({
+              file,
+              runtime,
+              ...(runtime === 'onnxruntime' ? { shapes: { ...request.shapes } } : {}),
+            })),
+          ],
           {
             threads: [...request.threads],
             mode: request.latency,
@@ -59,38 +84,41 @@ export async function judge(request: JudgeRequest): Promise<Judgement> {
   return { accuracy, latency };
 }
 
-async function withRunners(
-  request: JudgeRequest,
-  use: (original: Runner, candidates: readonly Runner[]) => Promise<CandidateAccuracy[]>,
-): Promise<CandidateAccuracy[]> {
-  const runners: Runner[] = [];
+/** The files' runners, each as the original sees channels. */
+export interface JudgeRunners {
+  readonly original: Runner;
+  readonly candidates: readonly Runner[];
+  readonly reference: Runner | null;
+}
+
+async function withRunners<T>(request: JudgeRequest, use: (runners: JudgeRunners) => Promise<T>): Promise<T> {
+  const opened: Runner[] = [];
+  const open = async (file: string, runtime: RuntimeName, channelsLast: readonly string[] = []) => {
+    const threads = Math.max(...request.threads);
+    const runner = await openRunner(file, { runtime, threads, signal: request.signal });
+    opened.push(runner);
+    return withChannelsFirst(runner, new Set(channelsLast));
+  };
   try {
-    for (const file of [request.original, ...request.artifacts])
-      runners.push(
-        await openRunner(file, {
-          runtime: 'onnxruntime',
-          threads: Math.max(...request.threads),
-          signal: request.signal,
-        }),
-      );
-    const [original, ...candidates] = runners;
-    return await use(original, candidates);
+    const original = await open(request.original, 'onnxruntime');
+    const candidates: Runner[] = [];
+    for (const { file, runtime, channelsLast } of request.artifacts)
+      candidates.push(await open(file, runtime, channelsLast));
+    const own = candidates[request.artifacts.findIndex(({ file }) => file === request.reference)];
+    const reference = own ?? (request.reference === null ? null : await open(request.reference, 'onnxruntime'));
+    return await use({ original, candidates, reference });
   } finally {
-    await Promise.all(runners.map((runner) => runner.close()));
+    await Promise.all(opened.map((runner) => runner.close()));
   }
 }
 
-async function judgeOnImages(
-  request: JudgeRequest,
-  original: Runner,
-  candidates: readonly Runner[],
-): Promise<CandidateAccuracy[]> {
-  const { dataset, split, interpretation } = request.data!;
+async function judgeOnImages(request: JudgeRequest, runners: JudgeRunners): Promise<CandidateAccuracy[]> {
+  const { dataset, split, interpretation, artifactInterpretation } = request.data!;
   const accuracy = await measureAccuracy({
-    original,
-    candidates,
+    ...runners,
     dataset,
     interpretation,
+    artifactInterpretation,
     split,
     margin: request.margin,
     seed: request.seed,
@@ -98,59 +126,4 @@ async function judgeOnImages(
     onImage: (done, total) => request.onProgress?.('accuracy', done, total),
   });
   return accuracy;
-}
-
-/** One run on seeded noise: enough to see a broken output and, for exact passes, the rounding. */
-async function judgeOnNoise(
-  request: JudgeRequest,
-  original: Runner,
-  candidates: readonly Runner[],
-): Promise<CandidateAccuracy[]> {
-  const inputs = syntheticInputs(original, { shapes: { ...request.shapes }, seed: request.seed });
-  const wanted = await original.run(inputs);
-  const accuracy: CandidateAccuracy[] = [];
-  for (const candidate of candidates) {
-    const actual = await candidate.run(inputs);
-    accuracy.push({
-      numeric: compareAll(candidate.file, actual, wanted),
-      accuracy: null,
-      broken: brokenOutput(actual),
-    });
-  }
-  return accuracy;
-}
-
-function compareAll(
-  file: string,
-  actual: Awaited<ReturnType<Runner['run']>>,
-  wanted: Awaited<ReturnType<Runner['run']>>,
-): NumericAgreement {
-  let worst: NumericAgreement | undefined;
-  for (const [name, reference] of Object.entries(wanted)) {
-    const output = actual[name];
-    if (!output || output.data.length !== reference.data.length)
-      throw badModelInput(file, `its output '${name}' is missing or has another size`);
-    const [a, b] = [
-      Float64Array.from(output.data as ArrayLike<number>, Number),
-      Float64Array.from(reference.data as ArrayLike<number>, Number),
-    ];
-    const { maxAbsoluteError, relativeL2, worst: index } = compareOutputs(a, b, reference.dims);
-    const { minimum, maximum } = outputRange(b);
-    if (!worst || maxAbsoluteError > worst.maxAbsoluteError)
-      worst = {
-        maxAbsoluteError,
-        relativeL2,
-        worst: { image: `noise, output '${name}'`, index },
-        range: maximum - minimum,
-      };
-  }
-  return worst ?? { maxAbsoluteError: 0, relativeL2: 0, worst: { image: '', index: [] }, range: 0 };
-}
-
-/** Noise may well give one class everywhere, so only values that are not finite count as broken here. */
-function brokenOutput(outputs: Awaited<ReturnType<Runner['run']>>): CandidateAccuracy['broken'] {
-  const ranges = Object.values(outputs).map(({ data }) =>
-    outputRange(Float64Array.from(data as ArrayLike<number>, Number)),
-  );
-  return ranges.some((range) => brokenBecause(range) === 'not finite') ? 'not finite' : null;
 }

@@ -89,18 +89,21 @@ const SHORTEST_TURN_MS = 20;
 /**
  * Times the models against the first of them.
  *
- * @returns one entry for each thread count and, within it, each model in the order given.
+ * @returns one entry for each thread count and, within it, each model in the order given; runtimes that have one thread
+ * only are left out of the counts above.
  * @throws CompressError when a model cannot be loaded or run.
  */
 export async function measureLatency(models: LatencyModel[], options: LatencyOptions): Promise<Latency[]> {
   const results: Latency[] = [];
   for (const threads of options.threads) {
     const runners: Runner[] = [];
+    const able = models.filter(({ runtime = 'onnxruntime' }) => threads === 1 || runtime === 'onnxruntime');
+    if (able.length === 0) continue;
     try {
-      for (const { file, runtime = 'onnxruntime' } of models) {
+      for (const { file, runtime = 'onnxruntime' } of able) {
         runners.push(await openRunner(file, { runtime, threads, signal: options.signal }));
       }
-      results.push(...(await measureTogether(models, runners, threads, options)));
+      results.push(...(await measureTogether(able, runners, threads, options)));
     } finally {
       await Promise.all(runners.map((runner) => runner.close()));
     }

@@ -1,15 +1,18 @@
 import { writeAtomically } from '../formats/files.js';
+import type { Runner } from '../runtime/runner.js';
 import { openRunner } from '../runtime/spawn.js';
 import { runImage } from './accuracy.js';
+import { withChannelsFirst } from './channels-first.js';
 import type { Dataset } from './dataset.js';
 import type { ImageAccuracy } from './equivalence.js';
 import type { Interpretation } from './interpretation.js';
+import type { JudgedArtifact } from './judge.js';
 import { type ClassMap, loadMask } from './masks.js';
 import { boundary } from './surface-distance.js';
 
 export interface WorstImagesRequest {
   readonly original: string;
-  readonly artifact: string;
+  readonly artifact: JudgedArtifact;
   readonly dataset: Dataset;
   readonly interpretation: Interpretation;
   readonly perImage: readonly ImageAccuracy[];
@@ -31,10 +34,12 @@ const COMPRESSED = [255, 72, 72] as const;
 export async function writeWorstImages(path: string, request: WorstImagesRequest): Promise<boolean> {
   const worst = [...request.perImage].sort((a, b) => a.difference - b.difference).slice(0, MOST_SHOWN);
   const panels: Panel[] = [];
-  const runners = [];
+  const runners: Runner[] = [];
+  const { file, runtime, channelsLast } = request.artifact;
   try {
-    for (const file of [request.original, request.artifact])
-      runners.push(await openRunner(file, { runtime: 'onnxruntime', threads: 1, signal: request.signal }));
+    const options = { threads: 1, signal: request.signal };
+    runners.push(await openRunner(request.original, { runtime: 'onnxruntime', ...options }));
+    runners.push(withChannelsFirst(await openRunner(file, { runtime, ...options }), new Set(channelsLast)));
     const [original, artifact] = runners;
     for (const { name } of worst) {
       const sample = request.dataset.samples.find((candidate) => candidate.name === name)!;

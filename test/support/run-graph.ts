@@ -31,7 +31,8 @@ export async function runGraph(graph: Graph, { seed = 5, sizes = {} }: RunOption
   }
 }
 
-function inputsFor(graph: Graph, seed: number, sizes: Readonly<Record<string, number>>): Record<string, ort.Tensor> {
+/** Seeded normal values for every input. */
+export function inputsFor(graph: Graph, seed: number, sizes: Readonly<Record<string, number>>): Record<string, ort.Tensor> {
   const random = createRandom(seed);
   return Object.fromEntries(
     graph.inputs.map((name) => {

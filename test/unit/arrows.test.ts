@@ -21,7 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   passes: ['training', 'analysis', 'ops', 'ir', 'math'],
   runtime: ['formats'],
   validate: ['runtime', 'formats', 'math'],
-  report: ['validate', 'passes', 'analysis', 'formats', 'ir'],
+  report: ['validate', 'runtime', 'passes', 'analysis', 'formats', 'ir'],
 };
 
 function sources(folder: string): string[] {

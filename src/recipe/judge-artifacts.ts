@@ -3,7 +3,7 @@ import { bindShapes } from '../analysis/cost.js';
 import type { Progress } from '../compress.js';
 import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
-import { type JudgedData, type Judgement, judge } from '../validate/judge.js';
+import { type JudgedArtifact, type JudgedData, type Judgement, judge } from '../validate/judge.js';
 import { reportedSplit, type Splits } from '../validate/open-data.js';
 import { readInputShapes } from './input-shapes.js';
 import type { Reading } from './reading.js';
@@ -16,25 +16,36 @@ export interface Judged extends Judgement {
 
 export interface JudgedFiles {
   readonly file: string;
-  readonly artifact: string;
+  readonly artifacts: readonly JudgedArtifact[];
+  /** The compressed graph as an ONNX file; null where it is not to be had. */
+  readonly reference: string | null;
   readonly original: Graph;
   readonly splits: Splits;
+  /** How the original is read. */
   readonly reading: Reading | null;
+  /** How the artefacts are read, which may have some of that within. */
+  readonly artifactReading: Reading | null;
 }
 
-/** Runs the original and the artefact as the options say; null where nothing is to be run. */
-export async function judgeArtifact(
-  { file, artifact, original, splits, reading }: JudgedFiles,
+/** Runs the original and the artefacts as the options say; null where nothing is to be run. */
+export async function judgeArtifacts(
+  { file, artifacts, reference, original, splits, reading, artifactReading }: JudgedFiles,
   options: FullOptions,
   progress: Progress,
 ): Promise<Judged | null> {
   if (!options.validate) return null;
   const reported = reportedSplit(splits);
-  const data = reported && reading && { ...reported, interpretation: reading.interpretation };
+  const data = reported &&
+    reading && {
+      ...reported,
+      interpretation: reading.interpretation,
+      artifactInterpretation: (artifactReading ?? reading).interpretation,
+    };
   const threads = threadCounts(options.threads);
   const judgement = await judge({
     original: file,
-    artifacts: [artifact],
+    artifacts,
+    reference,
     data,
     margin: options.margin,
     seed: options.seed,

@@ -1,0 +1,19 @@
+import type { Graph, Node } from '../../ir/graph.js';
+import type { LayoutRule } from '../layout.js';
+import type { NodeLowering } from './node-lowering.js';
+
+/** How an operator of the graph is said in operations. */
+export interface LoweringRule {
+  readonly layout: LayoutRule | ((node: Node, graph: Graph) => LayoutRule);
+  /** Adds the operations and gives every result that the node has. */
+  lower(node: NodeLowering): void;
+  /** What of the operator cannot be said, for the table of supported operators. */
+  readonly limits?: string;
+}
+
+/** Why an operator cannot be said at all. */
+export interface Refusal {
+  readonly refused: string;
+}
+
+export type LoweringRules = Readonly<Record<string, LoweringRule | Refusal>>;
