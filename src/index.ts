@@ -9,7 +9,6 @@
  */
 export { type Compressed, compress, compressFile, type Progress, validateFiles as validate } from './compress.js';
 export { CompressError } from './errors.js';
-export { exportOnnx as save } from './exporters/onnx/index.js';
 export { load } from './importers/index.js';
 export { Graph, type Node } from './ir/graph.js';
 export { Tensor } from './ir/tensor.js';
@@ -17,3 +16,4 @@ export type { Options } from './options.js';
 export * as passes from './passes/index.js';
 export type { Pass, PassContext } from './passes/pass.js';
 export type { ArtifactReport, ModelReport, Report } from './report/types.js';
+export { save } from './save.js';

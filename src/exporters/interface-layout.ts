@@ -15,7 +15,8 @@ export function movedInterface(graph: Graph, layout: InterfaceLayout): string[] 
   });
 }
 
-/** At most four channels at the end, and more than four elements where channels first would have them. */
-function hasChannelsLast(shape: readonly number[]): boolean {
-  return shape[shape.length - 1] <= 4 && shape[1] > 4;
+/** At most four channels at the end, and more elements along all axes before them. */
+function hasChannelsLast([, ...rest]: readonly number[]): boolean {
+  const channels = rest[rest.length - 1];
+  return channels <= 4 && rest.slice(0, -1).every((extent) => extent > 4);
 }

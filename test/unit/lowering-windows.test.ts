@@ -185,6 +185,20 @@ function transposedConvolutions(): Case[] {
       attributes: { output_shape: [10, 9], strides: [2, 2] },
     },
     {
+      name: 'ConvTranspose of many channels, depthwise, side by side',
+      op: 'ConvTranspose',
+      x: [1, 32, 5, 4],
+      constants: [normal(32, 1, 2, 2), normal(32)],
+      attributes: { strides: [2, 2], group: 32 },
+    },
+    {
+      name: 'ConvTranspose of many channels, in two groups',
+      op: 'ConvTranspose',
+      x: [1, 32, 5, 4],
+      constants: [normal(32, 8, 3, 3), normal(16)],
+      attributes: { strides: [2, 2], pads: [1, 1, 1, 1], group: 2 },
+    },
+    {
       name: 'ConvTranspose, depthwise',
       op: 'ConvTranspose',
       x: [1, 4, 5, 4],

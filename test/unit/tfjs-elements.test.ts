@@ -150,8 +150,8 @@ describe('element-wise functions', () => {
       zip(x, total, (a, b) => Math.exp(a) / b),
     );
     for (const dtype of ['f32', 'i32', 'u8', 'bool'] as const) {
-      const [condition, a, b] = [wholes([3, 4], 0, 2), wholes([3, 4], 0, 2), wholes([3, 4], 0, 2)];
-      const chosen = fill([3, 4], (...index) => at(at(condition, ...index) ? a : b, ...index));
+      const [condition, a, b] = [wholes([5, 7, 9], 0, 2), wholes([5, 7, 9], 0, 2), wholes([5, 7, 9], 0, 2)];
+      const chosen = fill([5, 7, 9], (...index) => at(at(condition, ...index) ? a : b, ...index));
       const inputs = [cases.input(condition, 'bool'), cases.input(a, dtype), cases.input(b, dtype)];
       cases.expect('select', inputs, {}, chosen, dtype);
     }

@@ -10,7 +10,7 @@ import { TFLITE } from './target.js';
  * @returns the file written
  * @throws CompressError when the file cannot be written, or TFLite cannot say what a node does
  */
-export function exportTflite(graph: Graph, path: string, options: LoweringOptions = {}): Promise<string[]> {
+export async function exportTflite(graph: Graph, path: string, options: LoweringOptions = {}): Promise<string[]> {
   return writeTflite(path, modelOf(graph, options));
 }
 

@@ -3,7 +3,7 @@ import { notAModel } from '../../errors.js';
 import { fileBytes } from '../bytes.js';
 
 /** An input or output as the signature of a graph model has it. */
-export interface TfjsValueInfo {
+interface TfjsValueInfo {
   readonly name: string;
   /** TensorFlow's name of the element type, e.g. `DT_FLOAT`. */
   readonly dtype: string;

@@ -12,7 +12,7 @@ import {
 } from '../files.js';
 import { dataType, shapeOf, type TfjsInterface, type TfjsModel, type TfjsWeight } from './model.js';
 
-export const MODEL_FILE = 'model.json';
+const MODEL_FILE = 'model.json';
 
 /** Browsers keep files of this size in their cache. */
 const SHARD = 4 * 1024 * 1024;

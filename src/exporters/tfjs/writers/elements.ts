@@ -108,7 +108,7 @@ const cast: Writer<'cast'> = ({ inputs: [x], output }, graph) =>
 const select: Writer<'select'> = ({ inputs, output }, graph) => {
   const [condition, then, otherwise] = graph.readAll(inputs);
   if (graph.value(output).dtype !== 'bool') return { op: 'SelectV2', inputs: [condition, then, otherwise] };
-  // The kernel copies four bytes an element, and truth values have one.
+  // The kernel is not told the type: it copies four bytes an element, and truth values have one.
   const add = (op: string, ...operands: string[]) => graph.add(`${output}/${op}`, { op, inputs: operands });
   const first = add('LogicalAnd', condition, then);
   const second = add('LogicalAnd', add('LogicalNot', condition), otherwise);
