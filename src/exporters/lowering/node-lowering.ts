@@ -46,6 +46,12 @@ export class NodeLowering {
     return (this.node.inputs[input] ?? '') !== '' && this.scope.graph.type(this.node.inputs[input]).shape?.[0] !== 0;
   }
 
+  /** Whether anything reads a result. */
+  isRead(output: number): boolean {
+    const name = this.node.outputs[output] ?? '';
+    return name !== '' && (this.scope.graph.readers(name).length > 0 || this.scope.graph.outputs.includes(name));
+  }
+
   /** Shape of an operand in the graph's order. */
   shape(input = 0): readonly number[] {
     return this.scope.graph.type(this.node.inputs[input]).shape as readonly number[];

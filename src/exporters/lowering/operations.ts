@@ -47,6 +47,7 @@ export type UnaryFunction =
   | 'sign'
   | 'sin'
   | 'cos'
+  | 'erf'
   | 'not';
 
 export type BinaryFunction =

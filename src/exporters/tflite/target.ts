@@ -11,7 +11,7 @@ export const TFLITE: Target = {
   groupedConvolution: true,
   dilatedStrides: true,
   missing: new Set(),
-  decomposed: new Set(['sign']),
+  decomposed: new Set(['sign', 'erf']),
   fuses: (kind, activation) => FUSING.has(kind) && FUSED.has(activation),
   mostAxes: 6,
 };

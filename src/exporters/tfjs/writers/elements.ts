@@ -19,6 +19,7 @@ const UNARY = {
   sign: 'Sign',
   sin: 'Sin',
   cos: 'Cos',
+  erf: 'Erf',
   not: 'LogicalNot',
 } as const satisfies Record<Exclude<UnaryFunction, 'hardSwish' | 'gelu'>, string>;
 
