@@ -155,9 +155,13 @@ class GraphLowering {
     return { name, value, channelsMoved: layout === 'last' };
   }
 
+  /** A constant is added to nothing: reshaping one is no operation that LiteRT carries out. */
   private copy(name: string, held: string): string {
-    const { shape, dtype } = this.program.value(held);
-    return this.program.apply('reshape', [held], {}, { name, shape, dtype }, { name, op: 'Identity' });
+    const { shape, dtype, tensor } = this.program.value(held);
+    const node = { name, op: 'Identity' };
+    if (!tensor || dtype === 'bool') return this.program.apply('reshape', [held], {}, { name, shape, dtype }, node);
+    const nothing = this.program.constant(`${name}_nothing`, Tensor.encode(dtype, [], [0]));
+    return this.program.apply('binary', [held, nothing], { function: 'add' }, { name, shape, dtype }, node);
   }
 
   private places(value: string): Map<Layout, string> {
