@@ -8,6 +8,7 @@ import {
   artifactPath,
   formatsOf,
   planArtifacts,
+  publishArtifacts,
   unwritten,
   writeArtifacts,
   writeReference,
@@ -114,8 +115,7 @@ export async function compressFile(file: string, given: Options, progress: Progr
     const place = { folder, judged, original: file, artifact: { file: artifact, runtime, channelsLast } };
     const reports = await writeReport(report, { ...place, signal: progress.signal });
     progress.signal?.throwIfAborted();
-    // Weights come before the model that reads them, and the report on all last.
-    await publish([...written.flatMap((one) => [...one.written].reverse()), ...reports]);
+    await publishArtifacts(written, reports, publish);
     await finish();
     return report;
   });

@@ -157,6 +157,15 @@ export function cannotBake(part: 'pre' | 'post', why: string): CompressError {
   );
 }
 
+/** A weight that half precision would make infinite. */
+export function beyondHalf(op: string, node: string, weight: number, largest: number): CompressError {
+  return new CompressError(
+    'beyond-half',
+    `${op} node '${node}' has the weight ${weight.toPrecision(3)}, and half precision ends at ±${largest}; leave --fp16 out`,
+    { node, op },
+  );
+}
+
 export function tfliteTooLarge(weightBytes: number): CompressError {
   return new CompressError(
     'tflite-too-large',
@@ -257,6 +266,11 @@ export function runnerDied(file: string, runtime: string, ending: string, output
 export function runnerTimedOut(file: string, runtime: string, task: string, milliseconds: number): CompressError {
   const message = `${runtime} did not ${task} ${file} within ${milliseconds / 1000} s and was stopped; allow more time or use a smaller input`;
   return new CompressError('runner-timed-out', message, { file });
+}
+
+/** `what` is not there and models are to run in a browser; `remedy` says how to get it. */
+export function notInstalled(what: string, remedy: string): CompressError {
+  return new CompressError('not-installed', `to run models in Chromium, ${what} is needed and not there; ${remedy}`);
 }
 
 export function badModelInput(file: string, problem: string): CompressError {

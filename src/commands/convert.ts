@@ -3,7 +3,7 @@ import { load } from '../importers/index.js';
 import { type Options, withDefaults } from '../options.js';
 import { halfWeights } from '../passes/half-weights.js';
 import { runPasses, step } from '../passes/run.js';
-import { artifactPath, formatsOf, planArtifacts, writeArtifacts } from '../recipe/artifacts.js';
+import { artifactPath, formatsOf, planArtifacts, publishArtifacts, writeArtifacts } from '../recipe/artifacts.js';
 import { withDraft } from '../recipe/draft.js';
 import { prepareTarget } from '../recipe/prepare-target.js';
 import { openTerminal } from './terminal.js';
@@ -17,8 +17,7 @@ export async function runConvert(file: string, given: Options): Promise<number> 
   const { graph } = await runPasses(load(file), options.fp16 ? [step(halfWeights, {})] : [], { seed: options.seed });
   const artifacts = planArtifacts(targets, graph, options);
   await withDraft(options.out, async ({ folder, publish }) => {
-    const written = await writeArtifacts(artifacts, folder);
-    await publish(written.flatMap((artifact) => [...artifact.written].reverse()));
+    await publishArtifacts(await writeArtifacts(artifacts, folder), [], publish);
   });
   const files = artifacts.map(({ target }) => target);
   if (options.json) process.stdout.write(`${JSON.stringify({ files })}\n`);

@@ -91,7 +91,7 @@ export function movesBytes(shape: readonly number[]): boolean {
   return shape[1] !== 1 && shape.slice(2).some((extent) => extent !== 1);
 }
 
-export function hasLayout(graph: Graph, value: string): boolean {
+function hasLayout(graph: Graph, value: string): boolean {
   return (graph.type(value).shape?.length ?? 0) > 2;
 }
 

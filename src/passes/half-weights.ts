@@ -1,4 +1,5 @@
 import { layersOf } from '../analysis/layers.js';
+import { beyondHalf } from '../errors.js';
 import type { Graph } from '../ir/graph.js';
 import { rewrite } from '../ir/rewrite.js';
 import { Tensor } from '../ir/tensor.js';
@@ -12,8 +13,10 @@ const LARGEST_HALF = 65504;
 /**
  * Stores the layers' weights in half precision; computation stays in single.
  *
- * Before: Conv(x, W f32); after: Conv(x, Cast(W f16 → f32)). Weights are rounded to nearest even, subnormals kept; a
- * weight beyond ±65504 stays single and is named (algorithms, D.8).
+ * Before: Conv(x, W f32); after: Conv(x, Cast(W f16 → f32)). Weights are rounded to nearest even, subnormals kept
+ * (algorithms, D.8).
+ *
+ * @throws CompressError where a weight is beyond ±65504
  */
 export const halfWeights: Pass<Record<string, never>> = {
   name: 'half-weights',
@@ -47,10 +50,8 @@ function halvedWeights(graph: Graph, context: PassContext): Map<string, Tensor> 
     const { name, tensor } = weight;
     if (tensor.dtype !== 'f32' || tensor.size < WORTH_STORING || halves.has(name)) continue;
     const values = tensor.toFloat32();
-    if (values.some((value) => Math.abs(value) > LARGEST_HALF)) {
-      context.note({ layer: node.name, action: 'kept', reason: `a weight is beyond ±${LARGEST_HALF}` });
-      continue;
-    }
+    const beyond = values.find((value) => Math.abs(value) > LARGEST_HALF);
+    if (beyond !== undefined) throw beyondHalf(node.op, node.name, beyond, LARGEST_HALF);
     const half = Tensor.encode('f16', tensor.shape, values);
     halves.set(name, half);
     context.note({ layer: node.name, action: 'stored in half', maxRelativeError: largestRelativeError(values, half) });

@@ -1,4 +1,5 @@
-import { dirname, join, parse } from 'node:path';
+import { readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join, parse } from 'node:path';
 import { bindShapes } from '../analysis/cost.js';
 import { badOption } from '../errors.js';
 import { movedInterface } from '../exporters/interface-layout.js';
@@ -12,11 +13,13 @@ import {
   encodeMetadata,
   METADATA_KEY,
 } from '../formats/metadata.js';
+import { SHARD_NAME } from '../formats/tfjs/write.js';
 import type { Graph } from '../ir/graph.js';
 import type { FullOptions } from '../options.js';
 import { type RuntimeName, runtimeOf } from '../runtime/runner.js';
 import { VERSION } from '../version.js';
 import type { ArtifactFile } from './build-report.js';
+import type { Draft } from './draft.js';
 import { readInputShapes } from './input-shapes.js';
 import { makeFolder } from './prepare-target.js';
 
@@ -103,6 +106,29 @@ export async function writeArtifacts(
     done.push({ ...planned, file, written: await planned.write(file) });
   }
   return done;
+}
+
+/**
+ * Publishes artefacts with all their files, and the files of the run beside them, the last of these last. Weights come
+ * before the model that reads them; those of an earlier run that no model reads any more go.
+ */
+export async function publishArtifacts(
+  written: readonly WrittenArtifact[],
+  others: readonly string[],
+  publish: Draft['publish'],
+): Promise<void> {
+  await publish([...written.flatMap((one) => [...one.written].reverse()), ...others]);
+  for (const { format, target, written: files } of written)
+    if (format === 'tfjs')
+      await removeOtherShards(
+        dirname(target),
+        files.map((file) => basename(file)),
+      );
+}
+
+async function removeOtherShards(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of await readdir(folder))
+    if (SHARD_NAME.test(name) && !names.includes(name)) await rm(join(folder, name), { force: true });
 }
 
 /**

@@ -32,7 +32,7 @@ function toLast<T>([batch, channels, ...spatial]: readonly T[]): T[] {
 }
 
 /** [N, C, …] as [N, …, C]. */
-export function channelsLast(tensor: TensorData): TensorData {
+function channelsLast(tensor: TensorData): TensorData {
   const [batch = 1, channels = 1, ...spatial] = tensor.dims;
   return regrouped(tensor, toLast(tensor.dims), batch, channels, elementCount(spatial));
 }

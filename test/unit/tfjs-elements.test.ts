@@ -24,6 +24,7 @@ describe('element-wise functions', () => {
     sign: Math.sign,
     sin: Math.sin,
     cos: Math.cos,
+    erf: errorFunction,
     not: (x) => (x === 0 ? 1 : 0),
   };
   const names = Object.keys(functions) as UnaryFunction[];

@@ -14,7 +14,7 @@ export function unaryRule(name: UnaryFunction): LoweringRule {
   return { layout: ANY, lower: (node) => node.give(applied(node, name, node.input())) };
 }
 
-export function applied(node: NodeLowering, name: UnaryFunction, x: string): string {
+function applied(node: NodeLowering, name: UnaryFunction, x: string): string {
   if (!node.target.decomposed.has(name)) return node.unary(name, x);
   const compose = COMPOSED[name] ?? node.fail(`the function '${name}' has no counterpart there`);
   return compose(node, x);

@@ -12,7 +12,7 @@ export interface LoweringRule {
 }
 
 /** Why an operator cannot be said at all. */
-export interface Refusal {
+interface Refusal {
   readonly refused: string;
 }
 

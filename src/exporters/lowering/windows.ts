@@ -33,7 +33,7 @@ export function isSizeOfSame(window: Window, spatial: readonly number[], output:
 }
 
 /** How far the window reaches on one axis, holes of the dilation included. */
-export function reachOf(window: Window, axis: number): number {
+function reachOf(window: Window, axis: number): number {
   return (window.kernel[axis] - 1) * window.dilations[axis] + 1;
 }
 

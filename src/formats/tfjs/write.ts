@@ -14,6 +14,9 @@ import { dataType, shapeOf, type TfjsInterface, type TfjsModel, type TfjsWeight 
 
 const MODEL_FILE = 'model.json';
 
+/** Names of the files that weights lie in. */
+export const SHARD_NAME = /^group1-shard\d+of\d+\.bin$/;
+
 /** Browsers keep files of this size in their cache. */
 const SHARD = 4 * 1024 * 1024;
 

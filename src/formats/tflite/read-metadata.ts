@@ -5,7 +5,7 @@ import { BUFFER, METADATA, MODEL, SIGNATURE, SIGNATURE_ENTRY, SUBGRAPH, TENSOR }
 import { TOOL_METADATA_NAME } from './tool-metadata.js';
 
 /** An input or output by its name in the signature, or that of the tensor where there is none. */
-export interface TfliteValueInfo {
+interface TfliteValueInfo {
   readonly name: string;
   readonly shape: readonly number[];
 }
