@@ -24,7 +24,15 @@ export class LiteRtModule {
     private readonly reported: string[],
   ) {}
 
-  static async start(): Promise<LiteRtModule> {
+  private static started: Promise<LiteRtModule> | undefined;
+
+  /** The one of this process: starting it takes longer than compiling most models. */
+  static start(): Promise<LiteRtModule> {
+    LiteRtModule.started ??= LiteRtModule.load();
+    return LiteRtModule.started;
+  }
+
+  private static async load(): Promise<LiteRtModule> {
     allowRelaxedSimd();
     const reported: string[] = [];
     const bindings = await moduleFactory()({

@@ -7,7 +7,7 @@ import { elementCount, TENSOR_ARRAYS } from '../runtime/runner.js';
  *
  * @param moved the inputs and outputs whose channels were moved
  */
-export function withChannelsFirst(runner: Runner, moved: ReadonlySet<string>): Runner {
+export function withChannelsFirst<R extends Pick<Runner, 'info' | 'run'>>(runner: R, moved: ReadonlySet<string>): R {
   if (moved.size === 0) return runner;
   const seen = (info: ValueInfo): ValueInfo => (moved.has(info.name) ? { ...info, shape: toFirst(info.shape) } : info);
   const convert = (tensors: Tensors, move: (tensor: TensorData) => TensorData): Tensors =>
@@ -17,7 +17,7 @@ export function withChannelsFirst(runner: Runner, moved: ReadonlySet<string>): R
   return {
     ...runner,
     info: { ...runner.info, inputs: runner.info.inputs.map(seen), outputs: runner.info.outputs.map(seen) },
-    async run(inputs) {
+    async run(inputs: Tensors) {
       return convert(await runner.run(convert(inputs, channelsLast)), channelsFirst);
     },
   };

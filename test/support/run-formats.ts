@@ -6,8 +6,9 @@ import { movedInterface } from '../../src/exporters/interface-layout.js';
 import { exportTfjs } from '../../src/exporters/tfjs/index.js';
 import { exportTflite } from '../../src/exporters/tflite/index.js';
 import type { Graph } from '../../src/ir/graph.js';
+import { loadTfliteModel } from '../../src/runtime/litert.js';
 import type { TensorData } from '../../src/runtime/runner.js';
-import { openRunner } from '../../src/runtime/spawn.js';
+import { loadTfjsModel } from '../../src/runtime/tfjs.js';
 import { withChannelsFirst } from '../../src/validate/channels-first.js';
 import { inputsFor, type Output } from './run-graph.js';
 
@@ -18,7 +19,10 @@ export interface FormatRun {
   readonly fullyDelegated: boolean | undefined;
 }
 
-/** What the format's own runtime makes of a graph of fixed shapes, exported to it, on the inputs of `runGraph`. */
+/**
+ * What the format's own runtime, in this process, makes of a graph of fixed shapes, exported to it, on the inputs of
+ * `runGraph`.
+ */
 export async function runInFormat(
   graph: Graph,
   format: Format,
@@ -30,21 +34,17 @@ export async function runInFormat(
       format === 'tfjs'
         ? await exportTfjs(graph, folder, { layout, version: '0' })
         : await exportTflite(graph, join(folder, 'model.tflite'), { layout });
-    const opened = await openRunner(file, { runtime: format === 'tfjs' ? 'tfjs' : 'litert', threads: 1 });
-    try {
-      const runner = withChannelsFirst(opened, new Set(movedInterface(graph, layout)));
-      const inputs = Object.entries(inputsFor(graph, seed, {})).map(([name, { data, dims }]) => {
-        return [name, { type: 'float32', dims: [...dims], data: data as Float32Array } as TensorData] as const;
-      });
-      const results = await runner.run(Object.fromEntries(inputs));
-      const outputs = graph.outputs.map((name) => ({
-        dims: results[name].dims,
-        values: Array.from(results[name].data as Iterable<number | bigint>, Number),
-      }));
-      return { outputs, fullyDelegated: opened.info.fullyDelegated };
-    } finally {
-      await opened.close();
-    }
+    const model = await (format === 'tfjs' ? loadTfjsModel : loadTfliteModel)(file, 1);
+    const runner = withChannelsFirst(model, new Set(movedInterface(graph, layout)));
+    const inputs = Object.entries(inputsFor(graph, seed, {})).map(([name, { data, dims }]) => {
+      return [name, { type: 'float32', dims: [...dims], data: data as Float32Array } as TensorData] as const;
+    });
+    const results = await runner.run(Object.fromEntries(inputs));
+    const outputs = graph.outputs.map((name) => ({
+      dims: results[name].dims,
+      values: Array.from(results[name].data as Iterable<number | bigint>, Number),
+    }));
+    return { outputs, fullyDelegated: model.info.fullyDelegated };
   } finally {
     rmSync(folder, { recursive: true });
   }
