@@ -56,6 +56,21 @@ describe('rearranging', () => {
     expect(await missesOf(cases)).toEqual([]);
   });
 
+  it('concat of two large images, in either order of widths', async () => {
+    const cases = new ProgramCases();
+    for (const widths of [
+      [1, 3],
+      [3, 1],
+    ]) {
+      const [a, b] = widths.map((width) => given([1, 64, 64, width], 'f32'));
+      const whole = fill([1, 64, 64, 4], (n, h, w, c) =>
+        c < widths[0] ? at(a, n, h, w, c) : at(b, n, h, w, c - widths[0]),
+      );
+      cases.expect('concat', [cases.input(a), cases.input(b)], { axis: 3 }, whole);
+    }
+    expect(await missesOf(cases)).toEqual([]);
+  });
+
   it('stridedSlice, forwards and backwards', async () => {
     const cases = everyType((dtype, cases) => {
       for (const [begin, end, strides] of [

@@ -3,6 +3,9 @@ import { fromOperands, unaryRule } from './elementwise.js';
 import type { NodeLowering } from './node-lowering.js';
 import type { LoweringRule, LoweringRules } from './rule.js';
 
+/** Just below the largest single. */
+const LARGEST = 3.4e38;
+
 export const activationRules: LoweringRules = {
   Relu: unaryRule('relu'),
   Sigmoid: unaryRule('sigmoid'),
@@ -61,16 +64,18 @@ function softplus(node: NodeLowering, x: string): string {
 }
 
 function lowerClip(node: NodeLowering): void {
-  const [low, high] = [node.numbers(1)?.[0], node.numbers(2)?.[0]];
   const x = node.input();
   const isFloat = node.typeOf(x) === 'f32';
-  const isOpen = high === undefined || high >= 3.4e38;
-  if (isFloat && low === 0 && (isOpen || high === 6)) {
-    node.give(node.unary(isOpen ? 'relu' : 'relu6', x));
+  // Bounds at the ends of the type, as exporters write them for "none".
+  const [least, most] = isFloat ? [-LARGEST, LARGEST] : [-(2 ** 31), 2 ** 31 - 1];
+  const bound = (input: number) => node.numbers(input)?.find((number) => number > least && number < most);
+  const [low, high] = [bound(1), bound(2)];
+  if (isFloat && low === 0 && (high === undefined || high === 6)) {
+    node.give(node.unary(high === undefined ? 'relu' : 'relu6', x));
     return;
   }
-  const raised = low === undefined || low <= -3.4e38 ? x : node.binary('maximum', x, node.scalar(low, x));
-  node.give(isOpen ? raised : node.binary('minimum', raised, node.scalar(high, x)));
+  const raised = low === undefined ? x : node.binary('maximum', x, node.scalar(low, x));
+  node.give(high === undefined ? raised : node.binary('minimum', raised, node.scalar(high, x)));
 }
 
 function lowerSoftmax(node: NodeLowering): void {

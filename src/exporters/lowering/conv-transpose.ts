@@ -35,11 +35,12 @@ const MOST_ZEROS = 1024;
  */
 function transposeGroups(node: NodeLowering, x: string, axes: readonly TransposedAxis[], kernel: Kernel): string {
   const { weight, groups, bias, window } = kernel;
-  const isSmall = weight.size * (groups - 1) <= MOST_ZEROS;
   if (groups === 1) return transposed(node, x, axes, kernel);
+  const isTiled = weight.shape[1] === 1 && groups === weight.shape[0] && isTiling(axes, window, node.shapeOf(x));
+  if (isTiled && node.target.repeatsFast) return repeatedAndScaled(node, x, kernel);
+  const isSmall = weight.size * (groups - 1) <= MOST_ZEROS;
   if (isSmall) return transposed(node, x, axes, { ...kernel, weight: ungrouped(weight, groups) });
-  if (weight.shape[1] === 1 && groups === weight.shape[0] && isTiling(axes, window, node.shapeOf(x)))
-    return productsByPlace(node, x, kernel);
+  if (isTiled) return productsByPlace(node, x, kernel);
   const [inputs, width] = [weight.shape[0] / groups, weight.shape[1]];
   return perGroup(node, x, groups, (part, group) =>
     transposed(node, part, axes, {
@@ -60,7 +61,26 @@ function isTiling(
   return isWhole && axes.length === 2 && [...kernel, ...strides].every((size) => size === kernel[0]);
 }
 
-/** y[c, k·h + i, k·w + j] = x[c, h, w] · W[c, i, j]: the places (i, j) one after another, as depth to space wants them. */
+/**
+ * y[c, k·h + i, k·w + j] = x[c, h, w] · W[c, i, j]: each element repeated, and every k rows of k columns times the same
+ * factors, which a shape with i and (j, c) as axes says by broadcasting.
+ */
+function repeatedAndScaled(node: NodeLowering, x: string, { window, weight, bias }: Kernel): string {
+  const [size] = window.kernel;
+  const [batch, height, width, channels] = node.shapeOf(x);
+  const shape = [batch, height * size, width * size, channels];
+  const flags = { alignCorners: false, halfPixelCenters: false };
+  const repeated = node.apply('resize2d', [x], { method: 'nearest', size: shape.slice(1, 3), ...flags }, shape);
+  const rows = node.reshape(repeated, [batch * height, size, width, size * channels]);
+  const factors = weight
+    .reshape([channels, size, size])
+    .permute([1, 2, 0])
+    .reshape([1, size, 1, size * channels]);
+  const y = node.reshape(node.binary('multiply', rows, node.addConstant('factors', factors)), shape);
+  return bias ? node.binary('add', y, node.addConstant('bias', bias)) : y;
+}
+
+/** The same as products of all of x, place (i, j) after place, as depth to space wants them. */
 function productsByPlace(node: NodeLowering, x: string, { window, weight, bias }: Kernel): string {
   const [blockSize] = window.kernel;
   const [batch, height, width, channels] = node.shapeOf(x);

@@ -9,12 +9,13 @@ export function fromOperands(node: NodeLowering): string[] {
   return node.node.inputs.map((_, index) => node.broadcastable(index, rank));
 }
 
-/** A function of one operand, by itself or composed where the target lacks it. */
+/** A function of one operand. */
 export function unaryRule(name: UnaryFunction): LoweringRule {
   return { layout: ANY, lower: (node) => node.give(applied(node, name, node.input())) };
 }
 
-function applied(node: NodeLowering, name: UnaryFunction, x: string): string {
+/** A function by itself, or composed where the target lacks it. */
+export function applied(node: NodeLowering, name: UnaryFunction, x: string): string {
   if (!node.target.decomposed.has(name)) return node.unary(name, x);
   const compose = COMPOSED[name] ?? node.fail(`the function '${name}' has no counterpart there`);
   return compose(node, x);

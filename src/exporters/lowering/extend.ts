@@ -25,11 +25,15 @@ function lowerPad(node: NodeLowering): void {
   const mode = node.text('mode');
   const x = node.input();
   if (mode === 'constant') {
-    node.give(node.padOrCrop(x, before, after, node.numbers(2)?.[0] ?? 0));
+    const value = node.numbers(2)?.[0] ?? 0;
+    if (value !== 0 && node.typeOf(x) !== 'f32') node.fail('of whole numbers and truth values only zeros can be added');
+    node.give(node.padOrCrop(x, before, after, value));
     return;
   }
-  if (mode === 'reflect' && [...before, ...after].every((count) => count >= 0)) {
-    const shape = node.shapeOf(x).map((size, axis) => size + before[axis] + after[axis]);
+  const sizes = node.shapeOf(x);
+  const isMirrored = (counts: readonly number[]) => counts.every((count, axis) => count >= 0 && count < sizes[axis]);
+  if (mode === 'reflect' && isMirrored(before) && isMirrored(after)) {
+    const shape = sizes.map((size, axis) => size + before[axis] + after[axis]);
     node.give(node.apply('mirrorPad', [x], { before, after, mode }, shape));
     return;
   }

@@ -105,6 +105,7 @@ class GraphLowering {
       target,
       program: this.program,
       held: (value, layout) => this.valueIn(value, layout),
+      constant: (value) => this.constantOf(value),
       hold: (value, held, layout) => this.places(value).set(layout, held),
     };
   }
@@ -168,6 +169,12 @@ class GraphLowering {
     const places = this.held.get(value) ?? new Map<Layout, string>();
     this.held.set(value, places);
     return places;
+  }
+
+  /** Rules give constants in the graph's order. */
+  private constantOf(value: string): Tensor | undefined {
+    const held = this.held.get(value)?.get('as-is');
+    return this.graph.constants.get(value) ?? (held === undefined ? undefined : this.program.value(held).tensor);
   }
 
   private valueIn(value: string, wanted: Layout): string {

@@ -1,7 +1,8 @@
 import type { Graph, Node } from '../../ir/graph.js';
 import { normalizeAxis } from '../../ops/op.js';
-import { ANY, AS_IS, CHANNELS_LAST, type LayoutRule } from '../layout.js';
+import { ANY, AS_IS, arranged, CHANNELS_LAST, type LayoutRule } from '../layout.js';
 import type { NodeLowering } from './node-lowering.js';
+import { layoutWithout } from './reduce.js';
 import type { LoweringRules } from './rule.js';
 
 export const joinRules: LoweringRules = {
@@ -21,34 +22,45 @@ function lowerSplit(node: NodeLowering): void {
   const x = node.input();
   const axis = node.axis(node.number('axis'));
   const shape = node.shapeOf(x);
+  const { outputs } = node.node;
+  const equal = Math.ceil(shape[axis] / outputs.length);
+  const sizes = node.numbers(1) ?? outputs.map((_, i) => Math.min(equal, shape[axis] - i * equal));
   let start = 0;
-  for (const output of node.node.outputs.keys()) {
-    const size = node.arranged(node.outputShape(output))[axis];
+  for (const [output, size] of sizes.entries()) {
     const begin = shape.map((_, i) => (i === axis ? start : 0));
     const extents = shape.map((extent, i) => (i === axis ? size : extent));
-    node.give(node.slice(x, begin, extents), output);
+    if (node.isRead(output)) node.give(node.slice(x, begin, extents), output);
     start += size;
   }
 }
 
-/** Only a list of indices leaves the number of axes as it is. */
+/** Only a list of indices leaves the number of axes as it is; by a single one the axis goes. */
 function layoutOfGather(node: Node, graph: Graph): LayoutRule {
-  return graph.type(node.inputs[1]).shape?.length === 1 ? ANY : AS_IS;
+  const [data, indices] = node.inputs.map((input) => graph.type(input).shape?.length ?? 0);
+  if (indices === 1) return ANY;
+  const axis = normalizeAxis((node.attributes.axis as number | undefined) ?? 0, data);
+  return indices === 0 ? layoutWithout([axis], data) : AS_IS;
 }
 
 function lowerGather(node: NodeLowering): void {
   const rank = node.shape().length;
   const axis = node.axis(node.number('axis'), rank);
+  const size = node.shape()[normalizeAxis(node.number('axis'), rank)];
+  const shape = arranged(node.outputShape(), node.outputLayout);
   const indices = node.constant(1);
-  const shape = node.arranged(node.outputShape());
   if (!indices) {
-    const computed = node.cast(node.input(1), 'i32');
-    node.give(node.apply('gather', [node.input(), computed], { axis }, shape));
+    node.give(node.apply('gather', [node.input(), fromFront(node, node.input(1), size)], { axis }, shape));
     return;
   }
-  const size = node.shape()[normalizeAxis(node.number('axis'), rank)];
   const chosen = Array.from(indices.toNumbers() as ArrayLike<number>, (index) => (index < 0 ? index + size : index));
   node.give(node.reshape(taken(node, node.input(), chosen, axis), shape));
+}
+
+/** Computed indices; those below zero count from the end. */
+function fromFront(node: NodeLowering, given: string, size: number): string {
+  const indices = node.cast(given, 'i32');
+  const isNegative = node.cast(node.binary('less', indices, node.scalar(0, indices)), 'i32');
+  return node.binary('add', indices, node.binary('multiply', isNegative, node.scalar(size, indices)));
 }
 
 /** Elements of an axis: those that follow one another are a slice. */

@@ -17,6 +17,8 @@ export interface LoweringScope {
   readonly program: ProgramBuilder;
   /** The program's value that holds a value of the graph, in the layout; transposes it where it lies otherwise. */
   held(value: string, layout: Layout): string;
+  /** The constant that a value of the graph is, or has become, in the graph's order of axes. */
+  constant(value: string): Tensor | undefined;
   /** Says which value of the program holds a value of the graph, and in which layout. */
   hold(value: string, held: string, layout: Layout): void;
 }
@@ -85,7 +87,7 @@ export class NodeLowering {
 
   /** The constant that an operand is, in the graph's order; undefined where it is absent or computed. */
   constant(input: number): Tensor | undefined {
-    return this.scope.graph.constants.get(this.node.inputs[input] ?? '') ?? this.halves(input);
+    return this.scope.constant(this.node.inputs[input] ?? '');
   }
 
   /** A constant operand; a computed one is refused. */
@@ -99,13 +101,6 @@ export class NodeLowering {
   /** The numbers of a constant operand; a computed one is refused, an absent one is undefined. */
   numbers(input: number): number[] | undefined {
     return this.has(input) ? Array.from(this.requireConstant(input).toNumbers() as ArrayLike<number>) : undefined;
-  }
-
-  /** The constant of halves behind an operand that is widened to singles. */
-  private halves(input: number): Tensor | undefined {
-    const maker = this.scope.graph.producer(this.node.inputs[input] ?? '');
-    const tensor = maker?.op === 'Cast' ? this.scope.graph.constants.get(maker.inputs[0]) : undefined;
-    return tensor?.dtype === 'f16' && this.dataType(input) === 'f32' ? tensor : undefined;
   }
 
   // --- axes ---------------------------------------------------------------------------------------------------------
@@ -184,7 +179,15 @@ export class NodeLowering {
   ): string {
     const { name, op } = this.node;
     if (this.target.missing.has(kind)) this.fail(MISSING[kind] ?? `operation '${kind}' does not exist there`);
+    this.requireFewAxes(kind, [shape, ...inputs.map((input) => this.shapeOf(input))]);
     return this.scope.program.apply(kind, inputs, attributes, { name: this.name, shape, dtype }, { name, op });
+  }
+
+  /** Beyond the target's limit runtimes fail, or give wrong numbers; only where nothing is computed axes do not count. */
+  private requireFewAxes(kind: OperationKind, shapes: readonly (readonly number[])[]): void {
+    const most = kind === 'reshape' ? Number.POSITIVE_INFINITY : this.target.mostAxes;
+    const large = shapes.find(({ length }) => length > most);
+    if (large) this.fail(`it works on a value of ${large.length} axes, and ${most} are possible there`);
   }
 
   unary(name: UnaryFunction, x: string, extra: { alpha?: number; approximate?: boolean } = {}): string {
@@ -199,18 +202,28 @@ export class NodeLowering {
 
   reshape(x: string, shape: readonly number[]): string {
     if (this.shapeOf(x).join() === shape.join()) return x;
-    return this.apply('reshape', [x], {}, shape);
+    const { tensor } = this.scope.program.value(x);
+    return tensor ? this.addConstant('reshaped', tensor.reshape(shape)) : this.apply('reshape', [x], {}, shape);
   }
 
+  /** Axis i of the result is axis `order[i]`; axes that stay together are one where there are too many. */
   transpose(x: string, order: readonly number[]): string {
     if (order.every((axis, i) => axis === i)) return x;
-    const shape = this.shapeOf(x);
-    return this.apply(
+    const { tensor, shape } = this.scope.program.value(x);
+    if (tensor) return this.addConstant('transposed', tensor.permute(order));
+    const made = order.map((axis) => shape[axis]);
+    if (order.length <= this.target.mostAxes) return this.apply('transpose', [x], { order }, made);
+    const runs = runsOf(order);
+    const merged = runs.toSorted(([a], [b]) => a - b);
+    const sizes = merged.map((run) => run.reduce((size, axis) => size * shape[axis], 1));
+    const places = runs.map((run) => merged.indexOf(run));
+    const moved = this.apply(
       'transpose',
-      [x],
-      { order },
-      order.map((axis) => shape[axis]),
+      [this.reshape(x, sizes)],
+      { order: places },
+      places.map((place) => sizes[place]),
     );
+    return this.reshape(moved, made);
   }
 
   slice(x: string, begin: readonly number[], size: readonly number[]): string {
@@ -302,6 +315,15 @@ export function programType(dtype: DataType): ProgramType {
     default:
       return 'i32';
   }
+}
+
+/** The numbers in pieces within which each is one more than that before it. */
+function runsOf(order: readonly number[]): number[][] {
+  const runs: number[][] = [];
+  for (const [i, axis] of order.entries())
+    if (i > 0 && axis === order[i - 1] + 1) runs[runs.length - 1].push(axis);
+    else runs.push([axis]);
+  return runs;
 }
 
 /** The shape of two operands that broadcast. */

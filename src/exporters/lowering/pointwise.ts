@@ -1,5 +1,5 @@
 import { ANY } from '../layout.js';
-import { fromOperands, unaryRule } from './elementwise.js';
+import { applied, fromOperands, unaryRule } from './elementwise.js';
 import type { NodeLowering } from './node-lowering.js';
 import type { BinaryFunction } from './operations.js';
 import type { LoweringRule, LoweringRules } from './rule.js';
@@ -47,24 +47,26 @@ function lowerMean(node: NodeLowering): void {
   node.give(operands.length === 1 ? sum : node.binary('multiply', sum, node.scalar(1 / operands.length)));
 }
 
-/** With `fmod` the remainder of C, a − b·trunc(a/b), else that of Python. */
+/**
+ * The remainder has the sign of the divisor, or with `fmod` that of the dividend. The latter is made of the former: from
+ * the quotient it would be wrong where that is rounded up to a whole number.
+ */
 function lowerMod(node: NodeLowering): void {
   const [a, b] = fromOperands(node);
   if (node.number('fmod') !== 1) {
     node.give(node.binary('floorMod', a, b));
     return;
   }
-  const quotient = node.binary('divide', a, b);
-  const zero = node.scalar(0, quotient);
-  const down = node.unary('floor', node.binary('maximum', quotient, zero));
-  const up = node.unary('ceil', node.binary('minimum', quotient, zero));
-  node.give(node.binary('subtract', a, node.binary('multiply', b, node.binary('add', down, up))));
+  const remainder = node.binary('floorMod', node.unary('abs', a), node.unary('abs', b));
+  node.give(node.binary('multiply', remainder, applied(node, 'sign', a)));
 }
 
+/** Squares and roots have operations of their own, where whole numbers and new axes do not come in. */
 function lowerPow(node: NodeLowering): void {
   const exponent = node.constant(1);
   const only = exponent?.size === 1 ? exponent.toNumbers()[0] : undefined;
-  if (only === 2 || only === 0.5) {
+  const isPlain = node.outputType() === 'f32' && node.shape().length === node.outputShape().length;
+  if (isPlain && (only === 2 || only === 0.5)) {
     node.give(node.unary(only === 2 ? 'square' : 'sqrt', node.input()));
     return;
   }

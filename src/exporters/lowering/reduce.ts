@@ -73,7 +73,7 @@ function layoutOfArgument(node: Node, graph: Graph): LayoutRule {
 }
 
 /** In which layouts a value may lie that loses axes: what is left must be in one of the two orders again. */
-function layoutWithout(gone: readonly number[], rank: number): LayoutRule {
+export function layoutWithout(gone: readonly number[], rank: number): LayoutRule {
   const left = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => !gone.includes(axis));
   const leftOfLast = arranged(
     Array.from({ length: rank }, (_, axis) => axis),

@@ -35,15 +35,14 @@ function lowerReshape(node: NodeLowering): void {
   else node.give(node.reshape(node.input(), node.arranged(node.outputShape())));
 }
 
-/** The way to channels last and back is what the layouts differ by: it moves nothing. */
+/** The way to channels last and back is what the layouts differ by: it moves nothing. All else is one move in any layout. */
 function layoutOfTranspose(node: Node, graph: Graph): LayoutRule {
   const rank = graph.type(node.inputs[0]).shape?.length ?? 0;
-  if (rank < 3) return AS_IS;
   const order = orderOf(rank, 'last');
   const perm = permutation(node.attributes.perm as readonly number[] | undefined, rank);
+  if (rank < 3) return AS_IS;
   if (perm.join() === order.join()) return { inputs: 'last', outputs: 'as-is' };
-  const isBack = perm.every((axis, place) => order[axis] === place);
-  return isBack ? { inputs: 'as-is', outputs: 'last' } : AS_IS;
+  return perm.every((axis, place) => order[axis] === place) ? { inputs: 'as-is', outputs: 'last' } : ANY;
 }
 
 function permutation(perm: readonly number[] | undefined, rank: number): readonly number[] {
@@ -51,11 +50,17 @@ function permutation(perm: readonly number[] | undefined, rank: number): readonl
 }
 
 function lowerTranspose(node: NodeLowering): void {
-  const perm = permutation(node.list('perm'), node.rank);
+  const { rank } = node;
+  const perm = permutation(node.list('perm'), rank);
   const tensor = node.constant(0);
   if (tensor) node.giveConstant(tensor.permute(perm));
-  else if (node.layout === node.outputLayout) node.give(node.transpose(node.input(), perm));
-  else node.give(node.input());
+  else
+    node.give(
+      node.transpose(
+        node.input(),
+        orderOf(rank, node.outputLayout).map((axis) => node.axis(perm[axis])),
+      ),
+    );
 }
 
 function lowerConstantOfShape(node: NodeLowering): void {

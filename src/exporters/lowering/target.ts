@@ -10,6 +10,8 @@ export interface Target {
   readonly groupedConvolution: boolean;
   /** Whether a convolution may have strides and dilations above 1; otherwise dilation becomes zeros in the kernel. */
   readonly dilatedStrides: boolean;
+  /** Whether repeating the nearest element is quicker than a transposed convolution with a kernel of zeros. */
+  readonly repeatsFast: boolean;
   /** Kinds of operations that the format does not have. */
   readonly missing: ReadonlySet<OperationKind>;
   /** Element-wise functions that the format, or the runtime's fast kernels, do not have; they are decomposed. */

@@ -22,6 +22,7 @@ export const TFJS: Target = {
   explicitPadding: true,
   groupedConvolution: false,
   dilatedStrides: false,
+  repeatsFast: true,
   missing: new Set(MISSING),
   decomposed: new Set(),
   fuses: (kind, activation) => FUSED[kind]?.has(activation) ?? false,

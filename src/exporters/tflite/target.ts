@@ -10,6 +10,7 @@ export const TFLITE: Target = {
   explicitPadding: false,
   groupedConvolution: true,
   dilatedStrides: true,
+  repeatsFast: false,
   missing: new Set(),
   decomposed: new Set(['sign', 'erf']),
   fuses: (kind, activation) => FUSING.has(kind) && FUSED.has(activation),

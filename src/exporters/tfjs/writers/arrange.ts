@@ -2,11 +2,32 @@ import { integer, text } from '../../../formats/tfjs/model.js';
 import type { OperationOf } from '../../lowering/operations.js';
 import type { Call, GraphWriter, Writer } from '../graph-writer.js';
 
-const concat: Writer<'concat'> = ({ inputs, output, axis }, graph) => ({
-  op: 'ConcatV2',
-  inputs: [...graph.readAll(inputs), graph.integer(`${output}/axis`, axis)],
-  attributes: { N: integer(inputs.length) },
-});
+/** Rows from which on two images are joined by adding them, each beside zeros. */
+const MANY_ROWS = 4096;
+
+/**
+ * The WebAssembly backend copies row by row in JavaScript; padding and adding are kernels, and take half of the time
+ * (8 + 8 channels of 256x256: 2.8 instead of 6.0 ms).
+ */
+const concat: Writer<'concat'> = ({ inputs, output, axis }, graph) => {
+  const shape = graph.shape(output);
+  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+  const isFlat = axis === shape.length - 1 && graph.type(output) === 'float32';
+  if (inputs.length === 2 && isFlat && rows >= MANY_ROWS) return joinedBySum(inputs, output, axis, graph);
+  return {
+    op: 'ConcatV2',
+    inputs: [...graph.readAll(inputs), graph.integer(`${output}/axis`, axis)],
+    attributes: { N: integer(inputs.length) },
+  };
+};
+
+function joinedBySum([a, b]: readonly string[], output: string, axis: number, graph: GraphWriter): Call {
+  const counts = (value: string) => graph.shape(value).map((size, i) => (i === axis ? size : 0));
+  const none = counts(a).map(() => 0);
+  const beside = (value: string, before: readonly number[], after: readonly number[], name: string) =>
+    graph.add(`${output}/${name}`, padCall(value, `${output}/${name}`, before, after, 0, graph));
+  return { op: 'AddV2', inputs: [beside(a, none, counts(b), 'first'), beside(b, counts(a), none, 'second')] };
+}
 
 const slice: Writer<'slice'> = ({ inputs: [x], output, begin, size }, graph) => ({
   op: 'Slice',
@@ -46,14 +67,20 @@ const NO_MASKS = {
   shrink_axis_mask: integer(0),
 };
 
-const pad: Writer<'pad'> = ({ inputs: [x], output, before, after, value }, graph) => ({
-  op: 'PadV2',
-  inputs: [
-    graph.read(x),
-    graph.integers(`${output}/paddings`, pairs(before, after), [before.length, 2]),
-    graph.floats(`${output}/value`, [value], []),
-  ],
-});
+const pad: Writer<'pad'> = ({ inputs: [x], output, before, after, value }, graph) =>
+  padCall(x, output, before, after, value, graph);
+
+function padCall(
+  x: string,
+  base: string,
+  before: readonly number[],
+  after: readonly number[],
+  value: number,
+  graph: GraphWriter,
+): Call {
+  const paddings = graph.integers(`${base}/paddings`, pairs(before, after), [before.length, 2]);
+  return { op: 'PadV2', inputs: [graph.read(x), paddings, graph.floats(`${base}/value`, [value], [])] };
+}
 
 const mirrorPad: Writer<'mirrorPad'> = ({ inputs: [x], output, before, after, mode }, graph) => ({
   op: 'MirrorPad',
