@@ -21,6 +21,7 @@ export default defineConfig({
     projects: [
       project('unit', ['unit', 'golden', 'property'], 60_000),
       project('whole', ['corpus', 'cli', 'fuzz'], 600_000),
+      project('browser', ['browser'], 120_000),
     ],
   },
 });

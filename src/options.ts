@@ -287,6 +287,12 @@ export const OPTIONS = {
     default: 'quick',
     commands: RUNNERS,
   },
+  browser: {
+    type: { kind: 'flag' },
+    flags: '--browser',
+    help: 'time the models in a headless Chromium too (needs Chromium and the package playwright-core)',
+    commands: ['bench'],
+  },
   threads: {
     type: { kind: 'integer', min: 1, max: 1024 },
     flags: '--threads <n>',

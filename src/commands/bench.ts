@@ -4,7 +4,7 @@ import { type Options, withDefaults } from '../options.js';
 import { readInputShapes } from '../recipe/input-shapes.js';
 import { threadCounts } from '../recipe/judge-artifacts.js';
 import { textTable } from '../report/text-table.js';
-import { runtimeOf } from '../runtime/runner.js';
+import { RUNTIME_TITLES, runtimeOf } from '../runtime/runner.js';
 import { type Latency, type LatencyModel, measureLatency } from '../validate/latency.js';
 import { interruptSignal, openTerminal } from './terminal.js';
 
@@ -13,7 +13,8 @@ export async function runBench(files: readonly string[], given: Options): Promis
   const options = withDefaults(given);
   const terminal = openTerminal(options);
   const models = files.map((file) => modelOf(file, options.inputShape));
-  const results = await measureLatency(models, {
+  const inBrowser = options.browser ? models.map((model) => ({ ...model, place: 'chromium' as const })) : [];
+  const results = await measureLatency([...models, ...inBrowser], {
     threads: threadCounts(options.threads),
     mode: options.latency === 'none' ? 'quick' : options.latency,
     seed: options.seed,
@@ -27,7 +28,7 @@ export async function runBench(files: readonly string[], given: Options): Promis
 }
 
 /** TFLite and tfjs files are timed at the shapes that they have. */
-function modelOf(file: string, asked: readonly string[] | undefined): LatencyModel {
+export function modelOf(file: string, asked: readonly string[] | undefined): LatencyModel {
   const format = formatOf(file) ?? 'onnx';
   if (format !== 'onnx') return { file, runtime: runtimeOf(format) };
   const graph = load(file);
@@ -36,11 +37,12 @@ function modelOf(file: string, asked: readonly string[] | undefined): LatencyMod
   return { file, shapes: Object.fromEntries(shapes) };
 }
 
-function benchTable(results: readonly Latency[]): string {
+export function benchTable(results: readonly Latency[]): string {
   return textTable(
-    ['model', 'threads', 'median ms', 'min ms', 'p90 ms', 'runs', 'frames/s', 'times the first'],
-    results.map(({ file, threads, median, min, p90, runs, speedUp }) => [
+    ['model', 'runs in', 'threads', 'median ms', 'min ms', 'p90 ms', 'runs', 'frames/s', 'times the first'],
+    results.map(({ file, runtime, place, threads, median, min, p90, runs, speedUp }) => [
       file,
+      RUNTIME_TITLES[runtime] + (place === 'chromium' ? ', Chromium' : ''),
       threads,
       median.toFixed(2),
       min.toFixed(2),

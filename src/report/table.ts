@@ -1,4 +1,4 @@
-import type { RuntimeName } from '../runtime/runner.js';
+import { RUNTIME_TITLES } from '../runtime/runner.js';
 import type { Accuracy } from '../validate/equivalence.js';
 import { textTable } from './text-table.js';
 import type { ArtifactReport, ModelReport, Ratios, Report } from './types.js';
@@ -7,12 +7,6 @@ import type { ArtifactReport, ModelReport, Ratios, Report } from './types.js';
 export function resultTable(report: Report): string {
   return report.artifacts.length === 1 ? tableOfOne(report) : tableOfMany(report);
 }
-
-const RUNTIME_TITLES: Record<RuntimeName, string> = {
-  onnxruntime: 'ONNX Runtime',
-  litert: 'LiteRT',
-  tfjs: 'TensorFlow.js',
-};
 
 /** A column an artefact; in brackets how many times better than the original, which always runs in ONNX Runtime. */
 function tableOfMany({ original, artifacts }: Report): string {

@@ -6,8 +6,9 @@ import { Worker } from 'node:worker_threads';
 import { messageOf } from '../errors.js';
 import { Exchange } from './exchange.js';
 import type { Calls, Reply, Request } from './messages.js';
-import type { LoadedModel, LoadModel, RuntimeName, Tensors, TimePlan } from './runner.js';
+import type { LoadedModel, LoadModel, PageModel, RuntimeName, Tensors, TimePlan } from './runner.js';
 import { ServedStep } from './served-step.js';
+import { timeRuns } from './time-runs.js';
 
 const runtimes: Record<RuntimeName, () => Promise<LoadModel>> = {
   onnxruntime: async () => (await import('./ort.js')).loadOnnxModel,
@@ -15,7 +16,7 @@ const runtimes: Record<RuntimeName, () => Promise<LoadModel>> = {
   tfjs: async () => (await import('./tfjs.js')).loadTfjsModel,
 };
 
-let loaded: LoadedModel | undefined;
+let loaded: LoadedModel | PageModel | undefined;
 let exchange: Exchange | undefined;
 let served: ServedStep | undefined;
 let timed: (() => Promise<void>) | undefined;
@@ -23,8 +24,14 @@ let timed: (() => Promise<void>) | undefined;
 async function answer(request: Request): Promise<Calls[Request['call']]['result']> {
   switch (request.call) {
     case 'load': {
-      const load = await runtimes[request.given.runtime]();
-      loaded = await load(request.given.file, request.given.threads);
+      const { runtime, file, threads, chromium } = request.given;
+      if (chromium === null) {
+        const load = await runtimes[runtime]();
+        loaded = await load(file, threads);
+      } else {
+        const { loadInChromium } = await import('./chromium.js');
+        loaded = await loadInChromium(runtime, file, chromium);
+      }
       return loaded.info;
     }
     case 'run':
@@ -32,9 +39,13 @@ async function answer(request: Request): Promise<Calls[Request['call']]['result'
     case 'time':
       return time(request.given.inputs, request.given.plan);
     case 'profile':
-      return model().profile(request.given.inputs, request.given.runs, request.given.folder);
+      return modelHere('profiled').profile(request.given.inputs, request.given.runs, request.given.folder);
     case 'memory':
+      if (loaded !== undefined) modelHere('measured in memory');
       return { rssBytes: process.memoryUsage.rss(), peakRssBytes: process.resourceUsage().maxRSS * 1024 };
+    case 'closePage':
+      if (loaded !== undefined && 'close' in loaded) await loaded.close();
+      return null;
     case 'openExchange':
       exchange = new Exchange(request.given.path, 'r+');
       return null;
@@ -60,9 +71,16 @@ async function answer(request: Request): Promise<Calls[Request['call']]['result'
   }
 }
 
-function model(): LoadedModel {
+function model(): LoadedModel | PageModel {
   if (loaded === undefined) throw new Error('no model is loaded');
   return loaded;
+}
+
+/** @param wanted what only a model in this process can be, e.g. `profiled` */
+function modelHere(wanted: string): LoadedModel {
+  const found = model();
+  if ('close' in found) throw new Error(`in a browser a model cannot be ${wanted}; run it in Node for that`);
+  return found;
 }
 
 function step(): ServedStep {
@@ -71,19 +89,11 @@ function step(): ServedStep {
 }
 
 async function time(inputs: Tensors | null, plan: TimePlan): Promise<number[]> {
-  if (inputs !== null) timed = model().repeatable(inputs);
+  const found = model();
+  if ('close' in found) return found.time(inputs, plan);
+  if (inputs !== null) timed = found.repeatable(inputs);
   if (timed === undefined) throw new Error('the first timing needs inputs');
-  const times: number[] = [];
-  const start = performance.now();
-  const done = () => ('runs' in plan ? times.length >= plan.runs : performance.now() - start >= plan.milliseconds);
-  do {
-    const before = performance.now();
-    await timed();
-    times.push(performance.now() - before);
-    // Frees the outputs, so that the next run need not wait for new memory; see the allocator's settings in spawn.ts.
-    globalThis.gc?.({ execution: 'sync', type: 'minor' });
-  } while (!done());
-  return times;
+  return timeRuns(timed, plan);
 }
 
 /** A runtime's message, which may be several lines, as a part of one sentence. */

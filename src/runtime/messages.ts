@@ -1,14 +1,21 @@
+import type { ChromiumStart } from './chromium-start.js';
 import type { Placed } from './exchange.js';
 import type { MemoryUse, NodeTime, RunnerInfo, RuntimeName, StepPlan, Tensors, TimePlan } from './runner.js';
 
 /** What the parent asks of the child process, by the name of the call. */
 export interface Calls {
-  load: { given: { runtime: RuntimeName; file: string; threads: number }; result: RunnerInfo };
+  /** `chromium` null stands for the process itself as the place. */
+  load: {
+    given: { runtime: RuntimeName; file: string; threads: number; chromium: ChromiumStart | null };
+    result: RunnerInfo;
+  };
   run: { given: { inputs: Tensors }; result: Tensors };
   /** `inputs` null stands for those of the last `time` call, which the child has kept. */
   time: { given: { inputs: Tensors | null; plan: TimePlan }; result: number[] };
   profile: { given: { inputs: Tensors; runs: number; folder: string }; result: NodeTime[] };
   memory: { given: null; result: MemoryUse };
+  /** Ends the browser, if there is one. */
+  closePage: { given: null; result: null };
   /** Opens the file that `Placed` tensors of the calls below lie in. */
   openExchange: { given: { path: string }; result: null };
   loadStep: { given: { file: string; threads: number; plan: StepPlan }; result: RunnerInfo };

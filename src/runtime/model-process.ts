@@ -4,12 +4,15 @@ import { access, constants } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { cannotLoad, cannotRead, cannotRun, messageOf, runnerDied, runnerTimedOut } from '../errors.js';
 import type { CallName, Calls, Reply, Request } from './messages.js';
-import type { RuntimeName } from './runner.js';
+import { type Place, RUNTIME_TITLES, type RuntimeName } from './runner.js';
 
 /** @typeParam R the runtimes to choose from */
 export interface OpenRunnerOptions<R extends RuntimeName = 'onnxruntime'> {
   runtime: R;
-  /** Threads within an operator; operators run one after another. LiteRT and TensorFlow.js always use one. */
+  /**
+   * Threads within an operator; operators run one after another. LiteRT and TensorFlow.js always use one, and so does
+   * everything in a browser.
+   */
   threads: number;
   /** The most that loading, or one run, may take; ten minutes unless given. */
   timeoutMs?: number;
@@ -17,11 +20,6 @@ export interface OpenRunnerOptions<R extends RuntimeName = 'onnxruntime'> {
   signal?: AbortSignal;
 }
 
-const RUNTIME_TITLES: Record<RuntimeName, string> = {
-  onnxruntime: 'ONNX Runtime',
-  litert: 'LiteRT',
-  tfjs: 'TensorFlow.js',
-};
 const DEFAULT_TIMEOUT_MS = 600_000;
 
 /** How much time a call may take: that of `runs` runs, and `extraMs`. */
@@ -63,9 +61,9 @@ export class ModelProcess {
   /** @param file whose model it runs, for messages */
   constructor(
     public file: string,
-    { runtime, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: OpenRunnerOptions<RuntimeName>,
+    { runtime, place, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: OpenRunnerOptions<RuntimeName> & { place?: Place },
   ) {
-    this.#title = RUNTIME_TITLES[runtime];
+    this.#title = RUNTIME_TITLES[runtime] + (place === 'chromium' ? ' in Chromium' : '');
     this.#timeoutMs = timeoutMs;
     this.#child = fork(childScript(), {
       serialization: 'advanced',

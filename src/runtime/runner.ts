@@ -137,6 +137,15 @@ export interface Stepper {
 
 export type RuntimeName = 'onnxruntime' | 'litert' | 'tfjs';
 
+export const RUNTIME_TITLES: Readonly<Record<RuntimeName, string>> = {
+  onnxruntime: 'ONNX Runtime',
+  litert: 'LiteRT',
+  tfjs: 'TensorFlow.js',
+};
+
+/** Where a runtime runs: natively or as WebAssembly in Node, or as WebAssembly in a page of a headless Chromium. */
+export type Place = 'node' | 'chromium';
+
 const RUNTIMES = { onnx: 'onnxruntime', tflite: 'litert', tfjs: 'tfjs' } as const;
 
 /** The runtime that runs files of a format. */
@@ -144,8 +153,8 @@ export function runtimeOf(format: keyof typeof RUNTIMES): RuntimeName {
   return RUNTIMES[format];
 }
 
-/** A model that a runtime has loaded into the current process: what each runtime implements. */
-export interface LoadedModel {
+/** A model that a runtime has loaded into the current process, or into the current page of a browser. */
+export interface RepeatableModel {
   readonly info: RunnerInfo;
   run(inputs: Tensors): Promise<Tensors>;
   /**
@@ -153,6 +162,10 @@ export interface LoadedModel {
    * the call before, whose inputs are dropped, must not be called any more.
    */
   repeatable(inputs: Tensors): () => Promise<void>;
+}
+
+/** A model that a runtime has loaded into the current process: what each runtime implements. */
+export interface LoadedModel extends RepeatableModel {
   /** As `Runner.profile`, by node; temporary files go into `folder`. */
   profile(inputs: Tensors, runs: number, folder: string): Promise<NodeTime[]>;
 }
@@ -170,6 +183,19 @@ export interface LoadedStep {
 export type LoadStep = (file: string, threads: number, plan: StepPlan) => Promise<LoadedStep>;
 
 export type LoadModel = (file: string, threads: number) => Promise<LoadedModel>;
+
+/** What each runtime implements in a page, from the addresses of the model and of the runtime's WebAssembly files. */
+export type LoadInPage = (model: string, wasm: string) => Promise<RepeatableModel>;
+
+/** A model in the page of a browser that the current process has started. */
+export interface PageModel {
+  readonly info: RunnerInfo;
+  run(inputs: Tensors): Promise<Tensors>;
+  /** As `Runner.time`; `inputs` null stands for those of the last call. */
+  time(inputs: Tensors | null, plan: TimePlan): Promise<number[]>;
+  /** Ends the browser. */
+  close(): Promise<void>;
+}
 
 /** The first thing that is wrong with these inputs for this model, or null. */
 export function inputProblem({ inputs: expected }: Pick<RunnerInfo, 'inputs'>, inputs: Tensors): string | null {

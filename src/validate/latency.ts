@@ -6,6 +6,7 @@ import { badModelInput, openInputShape } from '../errors.js';
 import { createRandom, type Random } from '../math/random.js';
 import { quantile } from '../math/statistics.js';
 import type {
+  Place,
   Runner,
   RuntimeName,
   TensorArrays,
@@ -20,6 +21,8 @@ export interface LatencyModel {
   file: string;
   /** ONNX Runtime unless given. */
   runtime?: RuntimeName;
+  /** Node unless given. */
+  place?: Place;
   /** What to run on; unless given, random values. */
   inputs?: Tensors;
   /** The shapes of the random values by input name, for a model whose inputs have open dimensions. */
@@ -48,6 +51,8 @@ export interface LatencyProgress {
 /** Durations in milliseconds. */
 export interface Latency {
   file: string;
+  runtime: RuntimeName;
+  place: Place;
   threads: number;
   median: number;
   min: number;
@@ -97,11 +102,11 @@ export async function measureLatency(models: LatencyModel[], options: LatencyOpt
   const results: Latency[] = [];
   for (const threads of options.threads) {
     const runners: Runner[] = [];
-    const able = models.filter(({ runtime = 'onnxruntime' }) => threads === 1 || runtime === 'onnxruntime');
+    const able = models.filter((model) => threads === 1 || hasThreads(model));
     if (able.length === 0) continue;
     try {
-      for (const { file, runtime = 'onnxruntime' } of able) {
-        runners.push(await openRunner(file, { runtime, threads, signal: options.signal }));
+      for (const { file, runtime = 'onnxruntime', place = 'node' } of able) {
+        runners.push(await openRunner(file, { runtime, place, threads, signal: options.signal }));
       }
       results.push(...(await measureTogether(able, runners, threads, options)));
     } finally {
@@ -114,6 +119,11 @@ export async function measureLatency(models: LatencyModel[], options: LatencyOpt
 interface WarmUp {
   times: number[];
   settled: boolean;
+}
+
+/** ONNX Runtime in Node alone uses more than one. */
+function hasThreads({ runtime = 'onnxruntime', place = 'node' }: LatencyModel): boolean {
+  return runtime === 'onnxruntime' && place === 'node';
 }
 
 async function measureTogether(
@@ -136,7 +146,7 @@ async function measureTogether(
     done = partDone(mode, turn, (performance.now() - start) / models.length);
     onProgress?.({ threads, done });
   }
-  return models.map(({ file }, m) => summarize(file, threads, warmUps[m]!, turns[m]!, turns[0]!));
+  return models.map((model, m) => summarize(model, threads, warmUps[m]!, turns[m]!, turns[0]!));
 }
 
 /** How much of the measurement is done after so many turns and milliseconds for each model; 1 is all. */
@@ -165,11 +175,19 @@ export function turnLengths(milliseconds: number[]): number[] {
   return milliseconds.map((one) => Math.min(MOST_RUNS_PER_TURN, Math.max(1, Math.round(turn / one))));
 }
 
-function summarize(file: string, threads: number, warmUp: WarmUp, turns: number[][], firstTurns: number[][]): Latency {
+function summarize(
+  { file, runtime = 'onnxruntime', place = 'node' }: LatencyModel,
+  threads: number,
+  warmUp: WarmUp,
+  turns: number[][],
+  firstTurns: number[][],
+): Latency {
   const times = turns.flat();
   const ratios = pairwiseRatios(firstTurns, turns);
   return {
     file,
+    runtime,
+    place,
     threads,
     median: quantile(times, 0.5),
     min: Math.min(...times),

@@ -79,6 +79,26 @@ test('validate and bench take every format that is written', async () => {
   expect(JSON.parse(bench.stdout.split('\n')[0])).toHaveLength(2);
 });
 
+test('baked artefacts are judged by their masks, and say how they are to be fed', async () => {
+  const cwd = freshFolder();
+  const given = ['--format', 'tflite,tfjs', '--latency', 'none', '-q', '--test-data', join(SAMPLE, 'test'), MODEL];
+  const { code } = await runCli(['--bake', 'pre,post', ...given], { cwd });
+  expect(code).toBe(0);
+  const report = JSON.parse(readFileSync(join(cwd, 'compressed/report.json'), 'utf8'));
+  for (const { accuracy, numeric, conversion } of report.artifacts) {
+    expect([accuracy.difference.mean, accuracy.agreement, numeric]).toEqual([0, 1, null]);
+    expect(conversion.maxAbsoluteError).toBe(0);
+  }
+  const { metadata, inputs } = readTfliteMetadata(join(cwd, 'compressed/model.tflite'));
+  expect(inputs).toEqual([{ name: 'image', shape: [1, 128, 128, 1] }]);
+  expect(decodeMetadata(metadata)).toMatchObject({ baked: ['pre', 'post'], output: { kind: 'index' } });
+  const again = await runCli(
+    ['validate', MODEL, 'compressed/model.tflite', '--latency', 'none', '--data', join(SAMPLE, 'test')],
+    { cwd },
+  );
+  expect(again.stdout).toMatch(/Mean Dice changed by \+0\.0000 .* equivalent/);
+});
+
 test('a model with open sizes is refused with what to state, and nothing is written', async () => {
   const cwd = freshFolder();
   const { code, stderr } = await runCli([OPEN, '--format', 'onnx,tflite', '-q'], { cwd });

@@ -32,7 +32,11 @@ export async function runGraph(graph: Graph, { seed = 5, sizes = {} }: RunOption
 }
 
 /** Seeded normal values for every input. */
-export function inputsFor(graph: Graph, seed: number, sizes: Readonly<Record<string, number>>): Record<string, ort.Tensor> {
+export function inputsFor(
+  graph: Graph,
+  seed: number,
+  sizes: Readonly<Record<string, number>>,
+): Record<string, ort.Tensor> {
   const random = createRandom(seed);
   return Object.fromEntries(
     graph.inputs.map((name) => {

@@ -9,7 +9,12 @@ import { arePadsOfSame, isSizeOfSame, touchedPads, twoDimensional } from './wind
 
 export const convRules: LoweringRules = {
   Conv: { layout: CHANNELS_LAST, lower: lowerConv, limits: '1-D to 3-D; weights must be constants' },
-  ConvTranspose: { layout: CHANNELS_LAST, lower: lowerConvTranspose, limits: '1-D to 3-D; weights must be constants' },
+  ConvTranspose: {
+    layout: CHANNELS_LAST,
+    lower: lowerConvTranspose,
+    limits: '1-D to 3-D; weights must be constants',
+    needs: [{ kind: 'transposeConv3d', what: '3-D' }],
+  },
 };
 
 function lowerConv(node: NodeLowering): void {

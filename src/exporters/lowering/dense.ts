@@ -7,7 +7,6 @@ import type { LoweringRules } from './rule.js';
 export const denseRules: LoweringRules = {
   MatMul: { layout: AS_IS, lower: lowerMatMul },
   Gemm: { layout: AS_IS, lower: lowerGemm },
-  Einsum: { refused: 'sums by a formula have no counterpart there; export the model with MatMul and Transpose' },
   QuantizeLinear: {
     refused: 'quantized models cannot be written there yet; write ONNX, or convert the model before it is quantized',
   },
@@ -16,33 +15,49 @@ export const denseRules: LoweringRules = {
 
 function lowerMatMul(node: NodeLowering): void {
   const [a, b] = [node.shape(0), node.shape(1)];
-  const weights = node.constant(1);
-  if (weights && b.length === 2 && a.length > 1) {
-    node.give(connected(node, node.input(), weights.permute([1, 0]), undefined));
-    return;
-  }
   const left = node.reshape(node.input(0), a.length === 1 ? [1, a[0]] : a);
   const right = node.reshape(node.input(1), b.length === 1 ? [b[0], 1] : b);
   node.give(node.reshape(multiplied(node, left, right), node.outputShape()));
 }
 
 /** x [..., I] · weights [O, I]. */
-function connected(node: NodeLowering, x: string, weights: Tensor, bias: Tensor | undefined): string {
+function connected(node: NodeLowering, x: string, weights: Tensor, bias?: Tensor): string {
   const operands = [x, node.addConstant('weights', weights), ...(bias ? [node.addConstant('bias', bias)] : [])];
   return node.apply('fullyConnected', operands, {}, [...node.shapeOf(x).slice(0, -1), weights.shape[0]]);
 }
 
-/** Matrices of equal rank whose leading axes are brought to one size. */
-function multiplied(node: NodeLowering, a: string, b: string): string {
+/** [..., m, k] · [..., k, n] as stacks of matrices; a single matrix on the right takes all rows of the left at once. */
+export function multiplied(node: NodeLowering, a: string, b: string): string {
   const [left, right] = [node.shapeOf(a), node.shapeOf(b)];
-  const rank = Math.max(left.length, right.length, 3);
-  const leading = (shape: readonly number[]) => [...Array<number>(rank - shape.length).fill(1), ...shape.slice(0, -2)];
-  const [ofLeft, ofRight] = [leading(left), leading(right)];
+  const [rows, depth, columns] = [left[left.length - 2], left[left.length - 1], right[right.length - 1]];
+  const leading = (shape: readonly number[], rank: number) => [
+    ...Array<number>(rank - shape.length).fill(1),
+    ...shape.slice(0, -2),
+  ];
+  const rank = Math.max(left.length, right.length);
+  const [ofLeft, ofRight] = [leading(left, rank), leading(right, rank)];
   const batch = ofLeft.map((size, axis) => (size === 1 ? ofRight[axis] : size));
-  const whole = (value: string, own: readonly number[], shape: readonly number[]) =>
-    expandTo(node, node.reshape(value, [...own, ...shape.slice(-2)]), [...batch, ...shape.slice(-2)]);
-  const operands = [whole(a, ofLeft, left), whole(b, ofRight, right)];
-  return node.apply('matMul', operands, {}, [...batch, left[left.length - 2], right[right.length - 1]]);
+  const stack = (value: string, own: readonly number[], matrix: readonly number[]) =>
+    node.reshape(expandTo(node, node.reshape(value, [...own, ...matrix]), [...batch, ...matrix]), [
+      count(batch),
+      ...matrix,
+    ]);
+  const isOne = count(ofRight) === 1;
+  const weights = isOne && node.typeOf(a) === 'f32' ? node.tensorOf(b) : undefined;
+  if (weights) {
+    const rowsOfAll = node.reshape(a, [...batch, rows, depth]);
+    return connected(node, rowsOfAll, weights.reshape([depth, columns]).permute([1, 0]));
+  }
+  const operands = isOne
+    ? [node.reshape(a, [1, count(left) / depth, depth]), node.reshape(b, [1, depth, columns])]
+    : [stack(a, ofLeft, [rows, depth]), stack(b, ofRight, [depth, columns])];
+  const [stacked, height] = node.shapeOf(operands[0]);
+  const product = node.apply('matMul', operands, {}, [stacked, height, columns]);
+  return node.reshape(product, [...batch, rows, columns]);
+}
+
+function count(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
 }
 
 /** α·A'·B' + β·C; the factors go into constants where there are any. */
@@ -88,7 +103,7 @@ function lowerDequantize(node: NodeLowering): void {
   const axis = scale.length === 1 ? 0 : (node.number('axis') + tensor.shape.length) % tensor.shape.length;
   if (scale.length !== 1 && scale.length !== tensor.shape[axis])
     node.fail('scales of blocks have no counterpart there');
-  const inner = tensor.shape.slice(axis + 1).reduce((product, size) => product * size, 1);
+  const inner = count(tensor.shape.slice(axis + 1));
   const values = tensor.toFloat64().map((value, i) => {
     const place = scale.length === 1 ? 0 : Math.floor(i / inner) % scale.length;
     return (value - zero[place]) * scale[place];

@@ -78,11 +78,15 @@ export function taken(node: NodeLowering, x: string, indices: readonly number[],
 function lowerDepthToSpace(node: NodeLowering): void {
   const blockSize = node.number('blocksize');
   const [batch, channels, ...spatial] = node.outputShape();
-  const places = blockSize * blockSize;
-  // In the mode CRD the places of the block are the fast part of the channel number.
-  const order = Array.from({ length: channels * places }, (_, i) => (i % channels) * places + Math.floor(i / channels));
-  const x = node.text('mode') === 'CRD' ? taken(node, node.input(), order, 3) : node.input();
-  node.give(node.apply('depthToSpace', [x], { blockSize }, [batch, ...spatial, channels]));
+  const made = [batch, ...spatial, channels];
+  if (node.text('mode') === 'DCR') {
+    node.give(node.apply('depthToSpace', [node.input()], { blockSize }, made));
+    return;
+  }
+  // Here the places of the block are the fast part of the channel number, which no format has an operation for.
+  const [, , height, width] = node.shape();
+  const apart = node.reshape(node.input(), [batch * height, width, channels, blockSize, blockSize]);
+  node.give(node.reshape(node.transpose(apart, [0, 3, 1, 4, 2]), made));
 }
 
 function lowerSpaceToDepth(node: NodeLowering): void {

@@ -156,6 +156,11 @@ export class NodeLowering {
     return this.scope.program.value(value).dtype;
   }
 
+  /** The elements of a value of the program that is a constant. */
+  tensorOf(value: string): Tensor | undefined {
+    return this.scope.program.value(value).tensor;
+  }
+
   addConstant(suffix: string, tensor: Tensor): string {
     return this.scope.program.constant(`${this.name}_${suffix}`, tensor);
   }
@@ -191,6 +196,7 @@ export class NodeLowering {
   }
 
   unary(name: UnaryFunction, x: string, extra: { alpha?: number; approximate?: boolean } = {}): string {
+    if (this.typeOf(x) !== 'f32' && !EXACT.has(name)) this.fail(`'${name}' is possible of floating-point numbers only`);
     return this.apply('unary', [x], { function: name, ...extra }, this.shapeOf(x));
   }
 
@@ -202,14 +208,14 @@ export class NodeLowering {
 
   reshape(x: string, shape: readonly number[]): string {
     if (this.shapeOf(x).join() === shape.join()) return x;
-    const { tensor } = this.scope.program.value(x);
+    const tensor = this.tensorOf(x);
     return tensor ? this.addConstant('reshaped', tensor.reshape(shape)) : this.apply('reshape', [x], {}, shape);
   }
 
   /** Axis i of the result is axis `order[i]`; axes that stay together are one where there are too many. */
   transpose(x: string, order: readonly number[]): string {
     if (order.every((axis, i) => axis === i)) return x;
-    const { tensor, shape } = this.scope.program.value(x);
+    const [tensor, shape] = [this.tensorOf(x), this.shapeOf(x)];
     if (tensor) return this.addConstant('transposed', tensor.permute(order));
     const made = order.map((axis) => shape[axis]);
     if (order.length <= this.target.mostAxes) return this.apply('transpose', [x], { order }, made);
@@ -294,6 +300,9 @@ export class NodeLowering {
     return this.node.outputs.find((output) => output !== '') ?? this.node.name;
   }
 }
+
+/** Functions that there are for whole numbers and truth values as well. */
+const EXACT: ReadonlySet<UnaryFunction> = new Set(['neg', 'abs', 'sign', 'not']);
 
 /** What to do without a kind of operation that a format lacks. */
 const MISSING: Readonly<Partial<Record<OperationKind, string>>> = {

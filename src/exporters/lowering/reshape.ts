@@ -13,7 +13,7 @@ export const reshapeRules: LoweringRules = {
   Squeeze: reshaping,
   Unsqueeze: reshaping,
   Transpose: { layout: layoutOfTranspose, lower: lowerTranspose },
-  Shape: { layout: AS_IS, lower: (node) => node.giveConstant(Tensor.encode('i32', node.outputShape(), node.shape())) },
+  Shape: { layout: AS_IS, lower: lowerShape },
   Size: {
     layout: AS_IS,
     lower: (node) => node.giveConstant(Tensor.encode('i32', [], [node.shape().reduce((a, b) => a * b, 1)])),
@@ -61,6 +61,11 @@ function lowerTranspose(node: NodeLowering): void {
         orderOf(rank, node.outputLayout).map((axis) => node.axis(perm[axis])),
       ),
     );
+}
+
+function lowerShape(node: NodeLowering): void {
+  const sizes = node.shape().slice(node.number('start'), node.attributes.end as number | undefined);
+  node.giveConstant(Tensor.encode('i32', [sizes.length], sizes));
 }
 
 function lowerConstantOfShape(node: NodeLowering): void {

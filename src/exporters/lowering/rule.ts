@@ -1,6 +1,7 @@
 import type { Graph, Node } from '../../ir/graph.js';
 import type { LayoutRule } from '../layout.js';
 import type { NodeLowering } from './node-lowering.js';
+import type { OperationKind } from './operations.js';
 
 /** How an operator of the graph is said in operations. */
 export interface LoweringRule {
@@ -9,6 +10,8 @@ export interface LoweringRule {
   lower(node: NodeLowering): void;
   /** What of the operator cannot be said, for the table of supported operators. */
   readonly limits?: string;
+  /** Kinds of operations that not every target has, and what is refused without them. */
+  readonly needs?: readonly { readonly kind: OperationKind; readonly what: string }[];
 }
 
 /** Why an operator cannot be said at all. */

@@ -1,6 +1,7 @@
 import { activationRules } from './activations.js';
 import { convRules } from './conv.js';
 import { denseRules } from './dense.js';
+import { einsumRules } from './einsum.js';
 import { extendRules } from './extend.js';
 import { joinRules } from './join.js';
 import { logicRules } from './logic.js';
@@ -25,5 +26,6 @@ export const RULES: LoweringRules = {
   ...extendRules,
   ...reshapeRules,
   ...denseRules,
+  ...einsumRules,
   ...reduceRules,
 };

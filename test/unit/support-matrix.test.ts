@@ -1,0 +1,20 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { supportMatrix } from '../support/support-matrix.js';
+
+const page = fileURLToPath(new URL('../../docs/operators.md', import.meta.url));
+
+test('the page of operators is what the tables say (UPDATE_OPERATORS=1 writes it)', () => {
+  if (process.env.UPDATE_OPERATORS) writeFileSync(page, supportMatrix());
+  expect(readFileSync(page, 'utf8')).toBe(supportMatrix());
+});
+
+test('the page names what one format has and another lacks', () => {
+  const row = supportMatrix()
+    .split('\n')
+    .find((line) => line.startsWith('| `ConvTranspose`'));
+  expect(row).toBe(
+    '| `ConvTranspose` | yes | yes | yes: 1-D to 3-D; weights must be constants | yes: 1-D to 3-D; weights must be constants; not 3-D |',
+  );
+});
