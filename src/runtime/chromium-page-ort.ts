@@ -11,7 +11,8 @@ export const loadOnnxModel: LoadInPage = async (model, wasm) => {
   const options = { executionProviders: ['wasm'], graphOptimizationLevel: 'all' } as const;
   const session = await createSession(model, options).catch((error: unknown) => {
     if (!messageOf(error).includes('Failed to load external data file')) throw error;
-    const message = 'its weights lie in a file of their own, which is not read in a browser; save it with its weights inside';
+    const message =
+      'its weights lie in a file of their own, which is not read in a browser; save it with its weights inside';
     throw new Error(message, { cause: error });
   });
   return {

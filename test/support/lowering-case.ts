@@ -15,18 +15,25 @@ export interface LoweringCase {
   readonly reference?: (net: CaseNet) => string;
 }
 
-/** Builds the graph that many cases share; an input of one shape is one input. */
+/** Builds the graph of many cases. Each has inputs of its own, so that the layout of one is not for another to say. */
 export class CaseNet {
   private readonly builder = new GraphBuilder(semantics);
   private readonly random = createRandom(11);
-  private readonly inputs = new Map<string, string>();
+  private inputs = new Map<string, string>();
+  private cases = 0;
+
+  /** From here on inputs are those of another case. */
+  startCase(): void {
+    this.cases++;
+    this.inputs = new Map();
+  }
 
   /** Normal numbers; `number` tells inputs of one shape apart. */
   input(shape: readonly number[], number = 0): string {
     const key = `x${number}_${shape.join('x')}`;
     const known = this.inputs.get(key);
     if (known !== undefined) return known;
-    const made = this.builder.input(key, { dtype: 'f32', shape });
+    const made = this.builder.input(`case${this.cases}_${key}`, { dtype: 'f32', shape });
     this.inputs.set(key, made);
     return made;
   }
@@ -105,6 +112,7 @@ export function graphOfCases(cases: readonly LoweringCase[]) {
     const net = new CaseNet();
     const outputs: string[] = [];
     for (const [i, one] of cases.entries()) {
+      net.startCase();
       const made = net.singles([makeOf(one)(net)].flat());
       // An output has one name: what another case gives already, or an input, is given once more.
       places[i] = made.map((value) => outputs.push(net.op('Identity', [value])) - 1);

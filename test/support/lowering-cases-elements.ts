@@ -53,6 +53,9 @@ function integers(): LoweringCase[] {
     named('Clip of whole numbers', (net) =>
       net.op('Clip', [whole(net), net.cast(net.scalar(-2), 'i32'), net.cast(net.scalar(3), 'i32')]),
     ),
+    named('Clip of long whole numbers from the least on', (net) =>
+      net.op('Clip', [net.whole(net.input(IMAGE), 'i64'), net.integers([-(2 ** 62)], []), net.integers([1], [])]),
+    ),
     ...['ReduceSum', 'ReduceMax', 'ReduceMin', 'ReduceProd'].map((op) =>
       named(`${op} of whole numbers`, (net) => net.op(op, [whole(net), net.integers([2, 3])])),
     ),

@@ -7,7 +7,7 @@ import { exportTfjs } from '../../src/exporters/tfjs/index.js';
 import { exportTflite } from '../../src/exporters/tflite/index.js';
 import type { Graph } from '../../src/ir/graph.js';
 import { loadTfliteModel } from '../../src/runtime/litert.js';
-import type { TensorData } from '../../src/runtime/runner.js';
+import type { TensorData, Tensors } from '../../src/runtime/runner.js';
 import { loadTfjsModel } from '../../src/runtime/tfjs.js';
 import { withChannelsFirst } from '../../src/validate/channels-first.js';
 import { inputsFor, type Output } from './run-graph.js';
@@ -20,13 +20,13 @@ export interface FormatRun {
 }
 
 /**
- * What the format's own runtime, in this process, makes of a graph of fixed shapes, exported to it, on the inputs of
- * `runGraph`.
+ * What the format's own runtime, in this process, makes of a graph of fixed shapes, exported to it, on the
+ * given inputs, else on those of `runGraph`.
  */
 export async function runInFormat(
   graph: Graph,
   format: Format,
-  { seed = 5, layout = 'nhwc' }: { seed?: number; layout?: InterfaceLayout } = {},
+  { seed = 5, layout = 'nhwc', given }: { seed?: number; layout?: InterfaceLayout; given?: Tensors } = {},
 ): Promise<FormatRun> {
   const folder = mkdtempSync(join(tmpdir(), 'run-formats-'));
   try {
@@ -39,7 +39,7 @@ export async function runInFormat(
     const inputs = Object.entries(inputsFor(graph, seed, {})).map(([name, { data, dims }]) => {
       return [name, { type: 'float32', dims: [...dims], data: data as Float32Array } as TensorData] as const;
     });
-    const results = await runner.run(Object.fromEntries(inputs));
+    const results = await runner.run(given ?? Object.fromEntries(inputs));
     const outputs = graph.outputs.map((name) => ({
       dims: results[name].dims,
       values: Array.from(results[name].data as Iterable<number | bigint>, Number),

@@ -30,10 +30,8 @@ function lowerPad(node: NodeLowering): void {
     node.give(node.padOrCrop(x, before, after, value));
     return;
   }
-  const sizes = node.shapeOf(x);
-  const isMirrored = (counts: readonly number[]) => counts.every((count, axis) => count >= 0 && count < sizes[axis]);
-  if (mode === 'reflect' && isMirrored(before) && isMirrored(after)) {
-    const shape = sizes.map((size, axis) => size + before[axis] + after[axis]);
+  if (mode === 'reflect' && [...before, ...after].every((count) => count >= 0)) {
+    const shape = node.shapeOf(x).map((size, axis) => size + before[axis] + after[axis]);
     node.give(node.apply('mirrorPad', [x], { before, after, mode }, shape));
     return;
   }
