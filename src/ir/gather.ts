@@ -53,8 +53,7 @@ function walkedAxes(shape: readonly number[], walks: readonly AxisWalk[], run: n
   let step = run;
   const inOrder = shape.map((size, axis) => {
     const walk = walks[axis];
-    const offsets =
-      'offsets' in walk ? walk.offsets : Float64Array.from({ length: size }, (_, i) => i * walk.stride);
+    const offsets = 'offsets' in walk ? walk.offsets : Float64Array.from({ length: size }, (_, i) => i * walk.stride);
     return { offsets, step: 0, low: minimum(offsets), high: maximum(offsets) };
   });
   for (let axis = shape.length - 1; axis >= 0; axis--) {

@@ -39,18 +39,18 @@ interface Net {
   /** Whether the model's own input and output have their channels last. */
   readonly last?: boolean;
   /** What becomes of the scores. */
-  readonly then?: (builder: GraphBuilder, scores: string) => string;
+  readonly after?: (builder: GraphBuilder, scores: string) => string;
 }
 
 /** A convolution, and what follows. */
-function network({ channels = 1, scores = 1, last = false, then = (_, value) => value }: Net): Graph {
+function network({ channels = 1, scores = 1, last = false, after = (_, value) => value }: Net): Graph {
   const builder = new GraphBuilder(semantics);
   builder.input('image', { dtype: 'f32', shape: last ? [1, HEIGHT, WIDTH, channels] : [1, channels, HEIGHT, WIDTH] });
   const x = last ? builder.apply('Transpose', ['image'], { perm: [0, 3, 1, 2] }) : 'image';
   builder.constant('w', normal(scores, channels, 3, 3));
   const convolved = builder.apply('Conv', [x, 'w'], { pads: [1, 1, 1, 1] });
   const y = last ? builder.apply('Transpose', [convolved], { perm: [0, 2, 3, 1] }) : convolved;
-  builder.add({ op: 'Identity', name: 'out', inputs: [then(builder, y)], outputs: ['mask'], attributes: {} });
+  builder.add({ op: 'Identity', name: 'out', inputs: [after(builder, y)], outputs: ['mask'], attributes: {} });
   return builder.build(['mask']);
 }
 
@@ -104,22 +104,22 @@ describe('the same masks as preparing and deciding outside', () => {
     ['colour with one mean for all', { channels: 3, scores: 4 }, { ...RGB, mean: [0.45] }, LOGITS],
     ['colour with one deviation for all', { channels: 3 }, { ...RGB, std: [0.25] }, LOGITS],
     ['one channel of several', { channels: 3, scores: 4 }, RGB, { ...LOGITS, channel: 2, threshold: 0.25 }],
-    ['probabilities', { channels: 3, then: applying('Sigmoid') }, RGB, PROBABILITIES],
-    ['probabilities above 0.8', { then: applying('Sigmoid') }, GRAY, { ...PROBABILITIES, threshold: 0.8 }],
-    ['probabilities of classes', { scores: 3, then: applying('Softmax', { axis: 1 }) }, GRAY, PROBABILITIES],
-    ['class numbers', { scores: 3, then: applying('ArgMax', { axis: 1 }) }, GRAY, CLASSES],
+    ['probabilities', { channels: 3, after: applying('Sigmoid') }, RGB, PROBABILITIES],
+    ['probabilities above 0.8', { after: applying('Sigmoid') }, GRAY, { ...PROBABILITIES, threshold: 0.8 }],
+    ['probabilities of classes', { scores: 3, after: applying('Softmax', { axis: 1 }) }, GRAY, PROBABILITIES],
+    ['class numbers', { scores: 3, after: applying('ArgMax', { axis: 1 }) }, GRAY, CLASSES],
     [
       'class numbers without channels',
-      { scores: 3, then: applying('ArgMax', { axis: 1, keepdims: 0 }) },
+      { scores: 3, after: applying('ArgMax', { axis: 1, keepdims: 0 }) },
       GRAY,
       CLASSES,
     ],
-    ['scores without channels', { then: squeezed(1) }, GRAY, LOGITS],
+    ['scores without channels', { after: squeezed(1) }, GRAY, LOGITS],
     ['channels last', { channels: 3, scores: 3, last: true }, RGB, LOGITS],
     ['channels last, one score', { channels: 3, last: true }, RGB, LOGITS],
     ['channels last, one of several', { channels: 3, scores: 3, last: true }, RGB, { ...LOGITS, channel: 1 }],
     ['channels last, more classes than images have channels', { channels: 3, scores: 7, last: true }, RGB, LOGITS],
-    ['channels last, scores without channels', { channels: 3, last: true, then: squeezed(3) }, RGB, LOGITS],
+    ['channels last, scores without channels', { channels: 3, last: true, after: squeezed(3) }, RGB, LOGITS],
   ])('%s', async (_, net, input, output) => {
     const graph = network(net);
     const { bytes, dims } = pixelsOf(graph);
@@ -143,21 +143,11 @@ describe('the same masks as preparing and deciding outside', () => {
     }
   });
 
-  it('in an artefact with channels last whatever the model has', async () => {
-    for (const net of [{ then: squeezed(1) }, { scores: 3, then: applying('ArgMax', { axis: 1, keepdims: 0 }) }]) {
-      const baked = bake(network(net), semantics, {
-        input: GRAY,
-        output: net.scores ? CLASSES : LOGITS,
-      });
-      expect(baked.type('mask')).toEqual({ dtype: 'u8', shape: [1, 1, HEIGHT, WIDTH] });
-    }
-  });
-
   it('where scores are the single that a threshold is rounded to', async () => {
     // 0.1 as a single is a little more than 0.1, 0.7 a little less.
     for (const threshold of [0.1, 0.7, -0.1, -0.7]) {
       const graph = network({
-        then: (builder, value) => {
+        after: (builder, value) => {
           builder.constant('zero', Tensor.floats([0], []));
           builder.constant('level', Tensor.floats([threshold], []));
           return builder.apply('Add', [builder.apply('Mul', [value, 'zero']), 'level']);
@@ -183,12 +173,12 @@ describe('the same masks as preparing and deciding outside', () => {
       [4, LOGITS],
       [3, { ...LOGITS, channel: 1 }],
     ] as const) {
-      const then = (builder: GraphBuilder, value: string) => {
+      const after = (builder: GraphBuilder, value: string) => {
         const half = builder.apply('Cast', [value], { to: FLOAT16 });
         builder.add({ op: 'Identity', name: 'half', inputs: [half], outputs: ['halves'], attributes: {} });
         return builder.apply('Cast', ['halves'], { to: 1 });
       };
-      const graph = network({ scores, then });
+      const graph = network({ scores, after });
       const halves = graph.with({ outputs: ['halves'] });
       const { bytes, dims } = pixelsOf(graph);
       const image = new ort.Tensor('uint8', bytes, dims);
@@ -203,7 +193,7 @@ describe('the same masks as preparing and deciding outside', () => {
 
   it('of class numbers as fractions, to the nearest', async () => {
     const graph = network({
-      then: (builder, value) => {
+      after: (builder, value) => {
         builder.constant('nearly', Tensor.floats([0.9999], []));
         const isAbove = builder.apply('Greater', [value, builder.constant('zero', Tensor.floats([0], []))]);
         return builder.apply('Mul', [builder.apply('Cast', [isAbove], { to: 1 }), 'nearly']);
@@ -300,7 +290,7 @@ describe('refused in a sentence', () => {
     ],
     [/^--bake pre: input 'image' is of type f16/, typed('f16'), { input: GRAY }],
     [/^--bake post: the model has no output 'other'/, network({}), { output: { ...LOGITS, name: 'other' } }],
-    [/^--bake post: .* \[1, 3, 48\] is no map/, network({ scores: 3, then: flat }), { output: LOGITS }],
+    [/^--bake post: .* \[1, 3, 48\] is no map/, network({ scores: 3, after: flat }), { output: LOGITS }],
     [
       /^--bake post: output 'mask' has 3 channels, and channel 3, counted from 0, is named/,
       network({ scores: 3 }),
@@ -332,7 +322,7 @@ describe('refused in a sentence', () => {
   });
 
   it.each<[RegExp, Graph, Options]>([
-    [/^--bake post: output 'mask' holds plain values/, network({ then: applying('Relu') }), { bake: ['post'] }],
+    [/^--bake post: output 'mask' holds plain values/, network({ after: applying('Relu') }), { bake: ['post'] }],
     [/^--bake pre: the model is not one for images/, twoInputs(), { bake: ['pre', 'post'] }],
     [/^--bake can be pre, post or both, not 'all'/, network({}), { bake: ['pre', 'all'] }],
   ])('of a file: %s', async (sentence, graph, options) => {
@@ -364,7 +354,7 @@ describe('judged by masks', () => {
 
   it('a baked artefact scores as the same network does without', async () => {
     const options: Options = {
-      thin: 0.5,
+      thin: 0.9,
       format: ['onnx', 'tflite', 'tfjs'],
       testData: fewImages(6),
       latency: 'none',
@@ -376,8 +366,11 @@ describe('judged by masks', () => {
       bake: ['pre', 'post'],
       out: join(folder, 'baked'),
     });
-    // Thinned and not trained, so that scores are not all alike.
-    expect(plain.artifacts.map(({ accuracy }) => accuracy?.agreement !== 1)).toEqual([true, true, true]);
+    // Thinned and not trained: masks that are not the original's, so that scores say something.
+    for (const { accuracy } of plain.artifacts) {
+      expect(accuracy?.agreement).toBeGreaterThan(0);
+      expect(accuracy?.agreement).toBeLessThan(1);
+    }
     expect(baked.artifacts.map(({ accuracy }) => accuracy)).toEqual(plain.artifacts.map(({ accuracy }) => accuracy));
     expect(baked.artifacts.map(({ numeric }) => numeric)).toEqual([null, null, null]);
   }, 120_000);
