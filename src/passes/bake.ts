@@ -180,7 +180,7 @@ function classNumbers(
   if (kind === 'index') return dtype === 'f32' ? builder.apply('Round', [value], {}, `${name}_nearest`) : value;
   const scores = dtype === 'f32' ? value : builder.apply('Cast', [value], { to: FLOAT }, `${name}_floats`);
   if (channels > 1 && channel === null)
-    return builder.apply('ArgMax', [scores], { axis: 1, keepdims: 1 }, `${name}_class`);
+    return builder.apply('ArgMax', [scores], { axis, keepdims: 1 }, `${name}_class`);
   const chosen = channels === 1 ? scores : oneChannel(builder, name, scores, axis, channel ?? 0);
   const level = largestSingleUpTo(threshold ?? (kind === 'prob' ? 0.5 : 0));
   const constant = builder.constant(builder.fresh(`${name}_threshold`), Tensor.floats([level], []));

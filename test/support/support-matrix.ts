@@ -17,13 +17,14 @@ export function supportMatrix(): string {
       channelsLastCell(RULES, op, TFLITE),
       channelsLastCell(RULES, op, TFJS),
     ]);
+  const mostAxes = Math.min(TFLITE.mostAxes, TFJS.mostAxes);
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [
     '# Operators',
     '',
     'Made from the tables of operators by `UPDATE_OPERATORS=1 npx vitest run --project unit test/unit/support-matrix.test.ts`; a test fails when it is stale.',
     '',
-    'Shapes must be fixed for TFLite and TensorFlow.js (`--input-shape`). What cannot be said is refused by the name of the node. Operators that are not listed are carried through from ONNX to ONNX, and refused by the other formats.',
+    `Shapes must be fixed for TFLite and TensorFlow.js (\`--input-shape\`), values have at most ${mostAxes} axes there, and functions such as \`Relu\` and \`Exp\` are of floating-point numbers. What cannot be said is refused by the name of the node. Operators that are not listed are carried through from ONNX to ONNX, and refused by the other formats.`,
     '',
     line(['operator', 'ONNX in', 'ONNX out', 'TFLite out', 'tfjs out']),
     line(['---', '---', '---', '---', '---']),
@@ -35,15 +36,21 @@ export function supportMatrix(): string {
 function onnxCell(op: string): string {
   const row = ROWS[op];
   if (!row) return 'no';
-  if (row.since <= OLDEST_WRITTEN) return 'yes';
-  return row.before ? `yes; composed before operator set ${row.since}` : `from operator set ${row.since}`;
+  const attributes = Object.entries(row.attributes ?? {}).map(
+    ([name, since]) => `\`${name}\` from operator set ${since}`,
+  );
+  const isNewer = row.since > OLDEST_WRITTEN;
+  const composed = isNewer ? [`${row.before ? 'composed' : 'not'} before operator set ${row.since}`] : [];
+  const limits = [...composed, ...attributes];
+  return limits.length ? `yes: ${limits.join('; ')}` : 'yes';
 }
 
 function channelsLastCell(rules: LoweringRules, op: string, target: Target): string {
   const rule = rules[op];
   if (!rule) return 'no';
   if ('refused' in rule) return `no: ${rule.refused}`;
-  const lacks = (rule.needs ?? []).filter(({ kind }) => target.missing.has(kind)).map(({ what }) => `not ${what}`);
-  const limits = [...(rule.limits ? [rule.limits] : []), ...lacks];
-  return limits.length ? `yes: ${limits.join('; ')}` : 'yes';
+  const lacks = (rule.needs ?? [])
+    .filter(({ kind }) => target.missing.has(kind))
+    .map(({ what }) => `, but not ${what}`);
+  return `yes${lacks.join('')}${rule.limits ? `: ${rule.limits}` : ''}`;
 }

@@ -15,6 +15,6 @@ test('the page names what one format has and another lacks', () => {
     .split('\n')
     .find((line) => line.startsWith('| `ConvTranspose`'));
   expect(row).toBe(
-    '| `ConvTranspose` | yes | yes | yes: 1-D to 3-D; weights must be constants | yes: 1-D to 3-D; weights must be constants; not 3-D |',
+    '| `ConvTranspose` | yes | yes | yes: at most 3 spatial axes; weights must be constants | yes, but not in 3-D: at most 3 spatial axes; weights must be constants |',
   );
 });

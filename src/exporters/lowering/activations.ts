@@ -40,7 +40,7 @@ export const activationRules: LoweringRules = {
   Softplus: composed(softplus),
   Softsign: composed((node, x) => node.binary('divide', x, node.binary('add', node.unary('abs', x), node.scalar(1)))),
   Mish: composed((node, x) => node.binary('multiply', x, node.unary('tanh', softplus(node, x)))),
-  Clip: { layout: ANY, lower: lowerClip },
+  Clip: { layout: ANY, lower: lowerClip, limits: 'bounds must be constants' },
   Softmax: { layout: ANY, lower: lowerSoftmax },
   LogSoftmax: { layout: ANY, lower: lowerLogSoftmax },
 };

@@ -8,12 +8,12 @@ import type { LoweringRules } from './rule.js';
 import { arePadsOfSame, isSizeOfSame, touchedPads, twoDimensional } from './windows.js';
 
 export const convRules: LoweringRules = {
-  Conv: { layout: CHANNELS_LAST, lower: lowerConv, limits: '1-D to 3-D; weights must be constants' },
+  Conv: { layout: CHANNELS_LAST, lower: lowerConv, limits: 'at most 3 spatial axes; weights must be constants' },
   ConvTranspose: {
     layout: CHANNELS_LAST,
     lower: lowerConvTranspose,
-    limits: '1-D to 3-D; weights must be constants',
-    needs: [{ kind: 'transposeConv3d', what: '3-D' }],
+    limits: 'at most 3 spatial axes; weights must be constants',
+    needs: [{ kind: 'transposeConv3d', what: 'in 3-D' }],
   },
 };
 

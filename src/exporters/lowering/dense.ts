@@ -10,7 +10,7 @@ export const denseRules: LoweringRules = {
   QuantizeLinear: {
     refused: 'quantized models cannot be written there yet; write ONNX, or convert the model before it is quantized',
   },
-  DequantizeLinear: { layout: AS_IS, lower: lowerDequantize, limits: 'of constants' },
+  DequantizeLinear: { layout: AS_IS, lower: lowerDequantize, limits: 'of constants, not in blocks' },
 };
 
 function lowerMatMul(node: NodeLowering): void {

@@ -7,7 +7,7 @@ import type { NodeLowering } from './node-lowering.js';
 import type { LoweringRules } from './rule.js';
 
 export const extendRules: LoweringRules = {
-  Pad: { layout: ANY, lower: lowerPad, limits: 'by constant amounts' },
+  Pad: { layout: ANY, lower: lowerPad, limits: 'by constant amounts; whole numbers by zeros only' },
   Tile: { layout: ANY, lower: lowerTile, limits: 'by constant counts' },
   Expand: { layout: layoutOfExpand, lower: lowerExpand },
   Slice: { layout: ANY, lower: lowerSlice, limits: 'by constant bounds' },

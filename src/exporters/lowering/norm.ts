@@ -5,7 +5,11 @@ import type { NodeLowering } from './node-lowering.js';
 import type { LoweringRules } from './rule.js';
 
 export const normRules: LoweringRules = {
-  BatchNormalization: { layout: ANY, lower: lowerBatchNormalization },
+  BatchNormalization: {
+    layout: ANY,
+    lower: lowerBatchNormalization,
+    limits: 'statistics and weights must be constants',
+  },
   InstanceNormalization: { layout: ANY, lower: lowerInstanceNormalization },
   GroupNormalization: { layout: ANY, lower: lowerGroupNormalization },
   LayerNormalization: { layout: ANY, lower: lowerLayerNormalization, limits: 'without mean and deviation as outputs' },

@@ -6,9 +6,9 @@ import type { LoweringRules } from './rule.js';
 import { arePadsOfSame, isSizeOfSame, type Pads, touchedPads, widenedWindow } from './windows.js';
 
 export const poolRules: LoweringRules = {
-  MaxPool: { layout: CHANNELS_LAST, lower: lowerMaxPool, limits: '1-D to 3-D; without the indices' },
-  AveragePool: { layout: CHANNELS_LAST, lower: lowerAveragePool, limits: '1-D to 3-D; without dilations' },
-  LpPool: { layout: CHANNELS_LAST, lower: lowerLpPool, limits: '1-D to 3-D; without dilations' },
+  MaxPool: { layout: CHANNELS_LAST, lower: lowerMaxPool, limits: 'at most 3 spatial axes; without the indices' },
+  AveragePool: { layout: CHANNELS_LAST, lower: lowerAveragePool, limits: 'at most 3 spatial axes; without dilations' },
+  LpPool: { layout: CHANNELS_LAST, lower: lowerLpPool, limits: 'at most 3 spatial axes; without dilations' },
   GlobalAveragePool: { layout: ANY, lower: (node) => globalPool(node, 'mean') },
   GlobalMaxPool: { layout: ANY, lower: (node) => globalPool(node, 'max') },
   GlobalLpPool: { layout: ANY, lower: lowerGlobalLpPool },

@@ -17,7 +17,7 @@ export const resizeRules: LoweringRules = {
     layout: CHANNELS_LAST,
     lower: lowerResize,
     limits:
-      'nearest in every mode; linear in the coordinates half_pixel, pytorch_half_pixel, align_corners and asymmetric; not cubic, not antialiased',
+      'at most 3 spatial axes, and no others; nearest in every mode; linear in the coordinates half_pixel, pytorch_half_pixel, align_corners and asymmetric; not cubic, not antialiased, not tf_crop_and_resize, not with a kept aspect ratio',
   },
   GridSample: { refused: 'sampling at computed positions has no counterpart there' },
 };
