@@ -164,7 +164,7 @@ const wrongUse: [what: string, args: string[], sentence: RegExp][] = [
   ['a misspelt option', ['--separabel', MODEL], /Did you mean --separable/],
   ['an unknown form', ['--separable', 'both', MODEL], /must be one of depthwise, spatial, auto/],
   ['rank and error', ['--separable', '--rank', '2', '--max-error', '0.1', MODEL], /cannot go with a number for --rank/],
-  ['an unknown format', ['--format', 'coreml', MODEL], /can be onnx, not 'coreml'/],
+  ['an unknown format', ['--format', 'coreml', MODEL], /can be onnx, tflite, tfjs, not 'coreml'/],
   [
     'a glob without layers',
     ['--thin', '0.5', '--exclude', 'decoder*', MODEL],
