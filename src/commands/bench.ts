@@ -3,6 +3,7 @@ import { formatOf, load } from '../importers/index.js';
 import { type Options, withDefaults } from '../options.js';
 import { readInputShapes } from '../recipe/input-shapes.js';
 import { threadCounts } from '../recipe/judge-artifacts.js';
+import { framesPerSecond } from '../report/table.js';
 import { textTable } from '../report/text-table.js';
 import { RUNTIME_TITLES, runtimeOf } from '../runtime/runner.js';
 import { type Latency, type LatencyModel, measureLatency } from '../validate/latency.js';
@@ -48,7 +49,7 @@ export function benchTable(results: readonly Latency[]): string {
       min.toFixed(2),
       p90.toFixed(2),
       runs,
-      (1000 / median).toPrecision(3),
+      framesPerSecond(median),
       speedUp.toPrecision(3),
     ]),
   );

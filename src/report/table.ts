@@ -128,7 +128,12 @@ function milliseconds({ latencyMs }: ModelReport): string {
 }
 
 function perSecond({ latencyMs }: ModelReport): string {
-  return latencyMs ? (1000 / latencyMs.threads1.median).toPrecision(3) : '';
+  return latencyMs ? framesPerSecond(latencyMs.threads1.median) : '';
+}
+
+/** Of runs that take so many milliseconds, to three digits. */
+export function framesPerSecond(milliseconds: number): string {
+  return fixed(1000 / milliseconds);
 }
 
 function fixed(value: number): string {
